@@ -1,0 +1,85 @@
+"""Small models with random weights, on the devices that are here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+
+from yoco import YOCO, RopeConfig, YOCOConfig
+from yoco.kernels import choose_kernels
+
+CONFIGS: dict[str, dict[str, Any]] = {
+    "window": {"mixer": "sliding_window", "sliding_window": 9},
+    "window of one": {"mixer": "sliding_window", "sliding_window": 1},
+    "window, grouped, biased, half-split": {
+        "mixer": "sliding_window",
+        "sliding_window": 9,
+        "n_self_kv_heads": 2,
+        "self_qkv_bias": True,
+        "cross_qkv_bias": True,
+        "cross_q_norm": True,
+        "self_rope": RopeConfig(theta=1e4, spacing="fla", interleaved=False),
+        "n_cross_layers": 3,
+        "tie_word_embeddings": True,
+    },
+    "retention": {"mixer": "gated_retention", "sliding_window": None},
+}
+
+
+def tiny_model(options: dict[str, Any], *, backend: str = "auto", seed: int = 0) -> YOCO:
+    """A model of 2 + 2 layers, width 32, with weights large enough that all parts matter."""
+    base: dict[str, Any] = {
+        "vocab_size": 61,
+        "dim": 32,
+        "hidden_dim": 48,
+        "n_self_layers": 2,
+        "n_cross_layers": 2,
+        "n_self_heads": 4,
+        "n_self_kv_heads": 4,
+        "n_attn_heads": 4,
+        "n_attn_kv_heads": 2,
+        "norm_eps": 1e-5,
+        "self_rope": RopeConfig(theta=1e4),
+        "cross_rope": RopeConfig(theta=1e4),
+    }
+    model = YOCO(YOCOConfig(**{**base, **options}))
+    generator = torch.Generator().manual_seed(seed)
+    for parameter in model.parameters():
+        noise = torch.randn(parameter.shape, generator=generator)
+        parameter.data = noise * 0.3 + (parameter.dim() == 1)
+    model.kernels = choose_kernels(backend, model.device, model.dtype)
+    return model.eval().requires_grad_(False)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests marked `gpu` are skipped, and counted, where there is no CUDA device."""
+    if torch.cuda.is_available():
+        return
+    for item in items:
+        if item.get_closest_marker("gpu"):
+            item.add_marker(pytest.mark.skip(reason="no CUDA device here"))
+
+
+@pytest.fixture(params=list(CONFIGS))
+def any_model(request: pytest.FixtureRequest) -> YOCO:
+    """One tiny model of each kind."""
+    return tiny_model(CONFIGS[request.param])
+
+
+@pytest.fixture
+def make_model() -> Callable[..., YOCO]:
+    """Builds a tiny model by the name of its kind."""
+    return lambda name, **kwargs: tiny_model(CONFIGS[name], **kwargs)
+
+
+@pytest.fixture
+def random_tokens() -> Callable[..., torch.Tensor]:
+    """Random token ids of the tiny vocabulary."""
+
+    def tokens(length: int, seed: int = 0) -> torch.Tensor:
+        return torch.randint(61, (length,), generator=torch.Generator().manual_seed(seed))
+
+    return tokens

@@ -1,0 +1,704 @@
+import dataclasses
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+
+from yoco.checkpoints import (
+    check_tensors,
+    checkpoint_sha256,
+    convert,
+    expected_shapes,
+    read_checkpoint,
+    write_checkpoint,
+)
+from yoco.checkpoints.fla import config_from_fla, config_to_fla, fla_name
+from yoco.config import RopeConfig, YOCOConfig
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+OFFICIAL_ROPE = RopeConfig(theta=10000.0)
+FLA_SELF_ROPE = RopeConfig(theta=5000.0, spacing="fla", interleaved=False)
+
+OFFICIAL_SWA = YOCOConfig(
+    vocab_size=32,
+    dim=16,
+    hidden_dim=24,
+    n_self_layers=2,
+    n_cross_layers=2,
+    n_self_heads=4,
+    n_self_kv_heads=4,
+    n_attn_heads=4,
+    n_attn_kv_heads=2,
+    mixer="sliding_window",
+    sliding_window=8,
+    norm_eps=1e-5,
+    self_rope=OFFICIAL_ROPE,
+    cross_rope=OFFICIAL_ROPE,
+)
+OFFICIAL_GRET = dataclasses.replace(
+    OFFICIAL_SWA, mixer="gated_retention", sliding_window=None, n_self_heads=2, n_self_kv_heads=2
+)
+FLA_GRET = dataclasses.replace(
+    OFFICIAL_GRET,
+    n_self_layers=1,
+    n_cross_layers=3,
+    self_rope=RopeConfig(theta=640e3, spacing="fla"),
+    gate_logit_normalizer=8.0,
+    tie_word_embeddings=True,
+    max_length=4096,
+)
+FLA_SWA = dataclasses.replace(
+    OFFICIAL_SWA,
+    n_self_layers=3,
+    n_self_kv_heads=2,
+    self_rope=FLA_SELF_ROPE,
+    self_qkv_bias=True,
+    cross_qkv_bias=True,
+    cross_q_norm=True,
+    max_length=4096,
+    bos_token_id=1,
+    eos_token_id=2,
+)
+FIXED_SHA256 = "4f647a75c2558b50c8fbfcf0352238b7acff2102fa086f083388c4ca6db16b85"
+CONFIGS = {
+    "official_swa": OFFICIAL_SWA,
+    "official_gret": OFFICIAL_GRET,
+    "fla_gret": FLA_GRET,
+    "fla_swa": FLA_SWA,
+}
+WRITTEN_FORMAT = {
+    "official_swa": "native",
+    "official_gret": "fla",
+    "fla_gret": "fla",
+    "fla_swa": "fla",
+}
+
+
+def random_tensors(config, dtype=torch.float32):
+    generator = torch.Generator().manual_seed(0)
+    return {
+        name: torch.randn(shape, generator=generator).to(dtype)
+        for name, shape in expected_shapes(config).items()
+    }
+
+
+def assert_identical(found, expected):
+    assert found.keys() == expected.keys()
+    for name, tensor in expected.items():
+        assert found[name].dtype == tensor.dtype, name
+        assert torch.equal(found[name], tensor), name
+
+
+def params_of(config):
+    return {
+        "dim": config.dim,
+        "n_layers": config.n_self_layers + config.n_cross_layers,
+        "hidden_dim": config.hidden_dim,
+        "n_self_heads": config.n_self_heads,
+        "n_attn_heads": config.n_attn_heads,
+        "n_attn_kv_heads": config.n_attn_kv_heads,
+        "vocab_size": config.vocab_size,
+        "rope_theta": config.self_rope.theta,
+        "norm_eps": config.norm_eps,
+        "sliding_window": config.sliding_window,
+    }
+
+
+def write_official(folder, config, tensors, **changes):
+    folder.mkdir(exist_ok=True)
+    (folder / "params.json").write_text(json.dumps(params_of(config) | changes))
+    torch.save(tensors, folder / "checkpoint.pth")
+    return folder
+
+
+def fla_values(config):
+    values = config_to_fla(config)
+    assert values is not None
+    return values
+
+
+def write_fla_config(folder, config, nested=None, **changes):
+    values = fla_values(config) | changes
+    for key, value in (nested or {}).items():
+        values[key] = values[key] | value
+    (folder / "config.json").write_text(json.dumps(values))
+
+
+def write_shards(folder, tensors, suffix="safetensors", num_shards=3):
+    weights = {fla_name(name): tensor for name, tensor in tensors.items()}
+    stem = "model" if suffix == "safetensors" else "pytorch_model"
+    weight_map = {}
+    for i in range(num_shards):
+        file = f"{stem}-{i + 1:05}-of-{num_shards:05}.{suffix}"
+        part = dict(list(weights.items())[i::num_shards])
+        if suffix == "safetensors":
+            save_file(part, folder / file)
+        else:
+            torch.save(part, folder / file)
+        weight_map |= dict.fromkeys(part, file)
+    index = folder / f"{stem}.{suffix}.index.json"
+    index.write_text(json.dumps({"metadata": {"total_size": 0}, "weight_map": weight_map}))
+    return index
+
+
+@pytest.fixture
+def fla_folder(tmp_path):
+    folder = tmp_path / "fla"
+    assert write_checkpoint(folder, FLA_SWA, random_tensors(FLA_SWA)) == "fla"
+    return folder
+
+
+@pytest.fixture
+def official_folder(tmp_path):
+    return write_official(tmp_path / "official", OFFICIAL_SWA, random_tensors(OFFICIAL_SWA))
+
+
+def assert_refused(folder, message, error_type: type[Exception] = ValueError):
+    with pytest.raises(error_type, match=re.escape(message)) as error:
+        read_checkpoint(folder)
+    assert "\n" not in str(error.value)
+    assert folder.name in str(error.value)
+
+
+# Round trips
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.float16])
+def test_write_and_read_is_bit_identical(tmp_path, name, dtype):
+    config, tensors = CONFIGS[name], random_tensors(CONFIGS[name], dtype)
+    assert write_checkpoint(tmp_path / "out", config, tensors) == WRITTEN_FORMAT[name]
+    found = read_checkpoint(tmp_path / "out")
+    assert (found.config, found.format) == (config, WRITTEN_FORMAT[name])
+    assert [file.name for file in found.files] == ["config.json", "model.safetensors"]
+    assert_identical(found.tensors, tensors)
+    assert sorted(file.name for file in (tmp_path / "out").iterdir()) == [
+        "config.json",
+        "model.safetensors",
+    ]
+
+
+@pytest.mark.parametrize("config", [OFFICIAL_SWA, OFFICIAL_GRET], ids=["swa", "gret"])
+def test_official_folder(tmp_path, config):
+    tensors = random_tensors(config, torch.float16)
+    found = read_checkpoint(write_official(tmp_path / "in", config, tensors))
+    assert (found.config, found.format) == (config, "official")
+    assert [file.name for file in found.files] == ["params.json", "checkpoint.pth"]
+    assert_identical(found.tensors, tensors)
+
+
+def test_official_defaults_and_other_arguments(tmp_path):
+    tensors = random_tensors(OFFICIAL_GRET)
+    folder = write_official(tmp_path / "in", OFFICIAL_GRET, tensors)
+    params = params_of(OFFICIAL_GRET)
+    for key in ("rope_theta", "norm_eps", "sliding_window"):
+        del params[key]
+    extra = {"max_batch_size": 4, "model_parallel_size": 1, "load_checkpoint": True}
+    for max_seq_len, max_length in ((-1, None), (0, None), (8192, 8192)):
+        values = {**params, **extra, "max_seq_len": max_seq_len}
+        (folder / "params.json").write_text(json.dumps(values))
+        expected = dataclasses.replace(OFFICIAL_GRET, max_length=max_length)
+        assert read_checkpoint(folder).config == expected
+
+
+@pytest.mark.parametrize("suffix", ["safetensors", "bin"])
+def test_sharded(tmp_path, suffix):
+    tensors = random_tensors(FLA_SWA)
+    write_fla_config(tmp_path, FLA_SWA)
+    write_shards(tmp_path, tensors, suffix)
+    found = read_checkpoint(tmp_path)
+    assert (found.config, found.format) == (FLA_SWA, "fla")
+    assert len(found.files) == 1 + 1 + 3
+    assert_identical(found.tensors, tensors)
+
+
+def test_single_bin_with_the_tied_head_in_it(tmp_path):
+    tensors = random_tensors(FLA_GRET)
+    write_fla_config(tmp_path, FLA_GRET)
+    weights = {fla_name(name): tensor for name, tensor in tensors.items()}
+    weights["lm_head.weight"] = weights["model.embeddings.weight"]
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    assert_identical(read_checkpoint(tmp_path).tensors, tensors)
+
+    weights["lm_head.weight"] = weights["lm_head.weight"] + 1
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    assert_refused(tmp_path, "lm_head.weight is not model.embeddings.weight though tie_word_emb")
+    weights["lm_head.weight"] = weights["model.embeddings.weight"].half()
+    torch.save(weights, tmp_path / "pytorch_model.bin")
+    assert_refused(tmp_path, "lm_head.weight is not model.embeddings.weight though tie_word_emb")
+
+
+def test_hash_is_of_the_content_whatever_the_format(tmp_path):
+    tensors = random_tensors(OFFICIAL_GRET, torch.bfloat16)
+    official = write_official(tmp_path / "official", OFFICIAL_GRET, tensors)
+    assert convert(official, tmp_path / "fla") == "fla"
+    sharded = tmp_path / "sharded"
+    sharded.mkdir()
+    write_fla_config(sharded, OFFICIAL_GRET)
+    write_shards(sharded, tensors)
+    hashes = {checkpoint_sha256(folder) for folder in (official, tmp_path / "fla", sharded)}
+    assert len(hashes) == 1
+
+    tensors["layer_norm.weight"][-1] += 1
+    changed = write_official(tmp_path / "weight", OFFICIAL_GRET, tensors)
+    hashes.add(checkpoint_sha256(changed))
+    hashes.add(checkpoint_sha256(write_official(changed, OFFICIAL_GRET, tensors, norm_eps=1e-6)))
+    assert len(hashes) == 3
+
+
+def test_hash_of_a_fixed_checkpoint_stays(tmp_path):
+    tensors = {name: torch.ones(shape) for name, shape in expected_shapes(OFFICIAL_SWA).items()}
+    write_checkpoint(tmp_path / "out", OFFICIAL_SWA, tensors)
+    assert checkpoint_sha256(tmp_path / "out") == FIXED_SHA256
+
+
+def test_tensors_are_mapped_and_private(fla_folder, official_folder):
+    for folder in (fla_folder, official_folder):
+        first = read_checkpoint(folder).tensors["layer_norm.weight"]
+        before = first.clone()
+        first.zero_()
+        assert torch.equal(read_checkpoint(folder).tensors["layer_norm.weight"], before)
+
+
+def test_write_takes_views_of_a_bigger_storage(tmp_path):
+    tensors = random_tensors(OFFICIAL_SWA)
+    joint = torch.randn(3, 16, 16)
+    for i, side in enumerate("qkv"):
+        tensors[f"self_decoder.layers.0.mixer.{side}_proj.weight"] = joint[i].T
+    write_checkpoint(tmp_path / "out", OFFICIAL_SWA, tensors)
+    assert_identical(read_checkpoint(tmp_path / "out").tensors, tensors)
+    weights = write_official(tmp_path / "official", OFFICIAL_SWA, tensors)
+    convert(weights, tmp_path / "converted")
+    assert_identical(read_checkpoint(tmp_path / "converted").tensors, tensors)
+
+
+# What is written
+
+
+def test_config_written_for_fla_has_every_key_that_fla_knows(fla_folder):
+    values = json.loads((fla_folder / "config.json").read_text())
+    assert values["model_type"] == "yoco"
+    assert values["architectures"] == ["YOCOForCausalLM"]
+    assert values["self_decoder_attn"] == {
+        "type": "swa",
+        "mode": "chunk",
+        "use_gate": True,
+        "expand_v": 2.0,
+        "use_short_conv": True,
+        "allow_neg_eigval": False,
+        "conv_size": 4,
+        "head_dim": 256,
+        "num_heads": 4,
+        "num_v_heads": 2,
+        "window_size": 8,
+        "qkv_bias": True,
+        "rope_theta": 5000.0,
+        "rope_inv_freq": "fla",
+        "gate_logit_normalizer": 16.0,
+    }
+    assert values["cross_decoder_attn"] == {
+        "num_heads": 4,
+        "num_kv_heads": 2,
+        "qkv_bias": True,
+        "qk_norm": True,
+        "rope_theta": 10000.0,
+        "rope_inv_freq": "yoco",
+    }
+    assert (values["num_hidden_layers"], values["num_self_decoder_layers"]) == (5, 3)
+    assert (values["hidden_size"], values["intermediate_size"]) == (16, 24)
+
+
+def test_names_written_for_fla(fla_folder):
+    tensors = load_file(fla_folder / "model.safetensors")
+    expected = random_tensors(FLA_SWA)
+    for stored, canonical in {
+        "model.embeddings.weight": "embed_tokens.weight",
+        "lm_head.weight": "output_projection.weight",
+        "model.norm.weight": "layer_norm.weight",
+        "model.self_layers.2.attn.q_proj.bias": "self_decoder.layers.2.mixer.q_proj.bias",
+        "model.self_layers.0.attn.o_proj.weight": "self_decoder.layers.0.mixer.out_proj.weight",
+        "model.self_layers.1.mlp.gate_proj.weight": "self_decoder.layers.1.ffn.fc1.weight",
+        "model.self_layers.1.mlp.up_proj.weight": "self_decoder.layers.1.ffn.gate.weight",
+        "model.self_layers.1.mlp.down_proj.weight": "self_decoder.layers.1.ffn.fc2.weight",
+        "model.shared_kv_builder.kv_norm.weight": "cross_decoder.kv_layer_norm.weight",
+        "model.shared_kv_builder.k_proj.bias": "cross_decoder.k_proj.bias",
+        "model.cross_layers.1.attn.q_norm.weight": "cross_decoder.layers.1.mixer.q_norm.weight",
+        "model.cross_layers.1.attn.q_proj.bias": "cross_decoder.layers.1.mixer.q_proj.bias",
+        "model.cross_layers.0.attn_norm.weight": "cross_decoder.layers.0.mixer_layer_norm.weight",
+        "model.cross_layers.0.mlp_norm.weight": "cross_decoder.layers.0.final_layer_norm.weight",
+    }.items():
+        assert torch.equal(tensors[stored], expected[canonical]), stored
+    with safe_open(fla_folder / "model.safetensors", "pt") as file:
+        assert file.metadata() == {"format": "pt"}
+
+
+@pytest.mark.parametrize("name", CONFIGS)
+def test_fla_names_are_distinct(name):
+    names = expected_shapes(CONFIGS[name])
+    assert len({fla_name(name) for name in names}) == len(names)
+
+
+@pytest.mark.parametrize(
+    ("base", "changes"),
+    [
+        (OFFICIAL_SWA, {}),
+        (FLA_SWA, {"self_rope": dataclasses.replace(FLA_SELF_ROPE, interleaved=True)}),
+        (FLA_SWA, {"self_rope": dataclasses.replace(FLA_SELF_ROPE, spacing="yoco")}),
+        (FLA_SWA, {"cross_rope": dataclasses.replace(OFFICIAL_ROPE, interleaved=False)}),
+        (FLA_GRET, {"self_rope": dataclasses.replace(OFFICIAL_ROPE, interleaved=False)}),
+    ],
+)
+def test_what_fla_cannot_express_is_written_in_our_own_format(tmp_path, base, changes):
+    config = dataclasses.replace(base, **changes)
+    assert write_checkpoint(tmp_path, config, random_tensors(config)) == "native"
+    values = json.loads((tmp_path / "config.json").read_text())
+    assert (values["model_type"], values["format_version"]) == ("yoco_evals", 1)
+    assert read_checkpoint(tmp_path).config == config
+
+
+def test_write_refusals(tmp_path, official_folder):
+    tensors = random_tensors(FLA_SWA)
+    write_checkpoint(tmp_path / "out", FLA_SWA, tensors)
+    with pytest.raises(ValueError, match=r"holds config\.json already: choose another"):
+        write_checkpoint(tmp_path / "out", FLA_SWA, tensors)
+    with pytest.raises(ValueError, match=r"holds params\.json already: choose another"):
+        write_checkpoint(official_folder, FLA_SWA, tensors)
+    with pytest.raises(ValueError, match="is a file: choose a folder"):
+        write_checkpoint(official_folder / "params.json", FLA_SWA, tensors)
+    with pytest.raises(ValueError, match="do not fit the config"):
+        write_checkpoint(tmp_path / "unfit", FLA_GRET, tensors)
+    assert not (tmp_path / "unfit").exists()
+
+
+def test_a_failed_write_leaves_no_file(tmp_path, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("no space left")
+
+    monkeypatch.setattr("yoco.checkpoints.writing.save_file", fail)
+    with pytest.raises(OSError, match="no space left"):
+        write_checkpoint(tmp_path / "out", FLA_SWA, random_tensors(FLA_SWA))
+    assert list((tmp_path / "out").iterdir()) == []
+
+
+# Convert
+
+
+def test_convert_brings_the_tokenizer_and_nothing_else(tmp_path, official_folder):
+    for name in ("tokenizer.json", "generation_config.json", "chat_template.jinja", "notes.txt"):
+        (official_folder / name).write_text(name)
+    assert convert(official_folder, tmp_path / "deep" / "out") == "native"
+    out = tmp_path / "deep" / "out"
+    assert sorted(file.name for file in out.iterdir()) == [
+        "chat_template.jinja",
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "tokenizer.json",
+    ]
+    assert (out / "tokenizer.json").read_text() == "tokenizer.json"
+    assert list(out.parent.iterdir()) == [out]
+    before, after = read_checkpoint(official_folder), read_checkpoint(out)
+    assert before.config == after.config
+    assert_identical(after.tensors, before.tensors)
+    assert checkpoint_sha256(official_folder) == checkpoint_sha256(out)
+
+
+def test_convert_into_an_empty_folder_only(tmp_path, official_folder):
+    (tmp_path / "empty").mkdir()
+    convert(official_folder, tmp_path / "empty")
+    for taken in (tmp_path / "empty", official_folder, official_folder / "params.json"):
+        with pytest.raises(ValueError, match="is not an empty folder: choose another or remove"):
+            convert(official_folder, taken)
+
+
+def test_a_failed_convert_leaves_nothing(tmp_path, official_folder, monkeypatch):
+    def fail(*args, **kwargs):
+        raise OSError("no space left")
+
+    (official_folder / "tokenizer.json").write_text("{}")
+    monkeypatch.setattr("yoco.checkpoints.writing.shutil.copyfile", fail)
+    with pytest.raises(OSError, match="no space left"):
+        convert(official_folder, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [official_folder]
+
+
+# fla's rules
+
+
+def test_fla_intermediate_size_rule():
+    values = fla_values(FLA_SWA)
+    for width, ratio, expected in ((16, 4, 256), (96, 4, 256), (104, 4, 512), (104, None, 512)):
+        rule = {"hidden_size": width, "hidden_ratio": ratio, "intermediate_size": None}
+        assert config_from_fla(values | rule).hidden_dim == expected
+
+
+def test_fla_keys_left_out_mean_its_defaults():
+    config = config_from_fla(
+        {
+            "model_type": "yoco",
+            "hidden_size": 1536,
+            "self_decoder_attn": {"type": "swa", "window_size": 64},
+        }
+    )
+    assert config == YOCOConfig(
+        vocab_size=32000,
+        dim=1536,
+        hidden_dim=4096,
+        n_self_layers=10,
+        n_cross_layers=11,
+        n_self_heads=6,
+        n_self_kv_heads=6,
+        n_attn_heads=32,
+        n_attn_kv_heads=32,
+        mixer="sliding_window",
+        sliding_window=64,
+        norm_eps=1e-6,
+        self_rope=RopeConfig(theta=10000.0, spacing="fla", interleaved=False),
+        cross_rope=RopeConfig(theta=10000.0, spacing="fla"),
+        max_length=2048,
+        bos_token_id=1,
+        eos_token_id=2,
+    )
+
+
+def test_fla_keys_without_effect_for_the_type():
+    swa, gret = fla_values(FLA_SWA), fla_values(FLA_GRET)
+    swa["self_decoder_attn"] |= {"rope_inv_freq": "yoco", "mode": "x", "head_dim": 7}
+    swa["self_decoder_attn"] |= {"gate_logit_normalizer": 2.0, "expand_v": 1.0}
+    gret["self_decoder_attn"] |= {"num_v_heads": 1, "window_size": 5, "qkv_bias": True}
+    swa |= {"dtype": "bfloat16", "torch_dtype": "bfloat16", "transformers_version": "5.0.0"}
+    swa |= {"pad_token_id": 3, "use_cache": False, "fuse_norm": False, "use_l2warp": True}
+    assert config_from_fla(swa) == FLA_SWA
+    assert config_from_fla(gret) == FLA_GRET
+
+
+@pytest.mark.parametrize(
+    ("nested", "changes", "message"),
+    [
+        ({"self_decoder_attn": {"type": "gated_deltanet"}}, {}, "type is 'gated_deltanet'"),
+        ({}, {"self_decoder_attn": None}, "self_decoder_attn type is 'gated_deltanet'"),
+        ({}, {"attnres_block_size": 2}, "attnres_block_size is 2: attention residuals are not"),
+        ({}, {"hidden_act": "powlu"}, "hidden_act is 'powlu': only 'swish' is supported"),
+        ({}, {"num_self_decoder_layers": 5}, "a model without a cross-decoder is not supported"),
+        ({}, {"num_hidden_layers": "5"}, "num_hidden_layers is '5', num_self_decoder_layers 3"),
+        ({}, {"universal_loop": 2}, "the keys universal_loop are those of another YOCO project"),
+        ({}, {"d_model": 8, "kv_head": 2}, "the keys d_model, kv_head are those of another YOCO"),
+        ({}, {"hidden_sise": 8}, "unknown key 'hidden_sise': did you mean 'hidden_size'?"),
+        ({}, {"quantization_config": {}}, "the unknown key 'quantization_config'"),
+        ({}, {"cross_decoder_attn": 3}, "cross_decoder_attn is 3: it must be an object"),
+        ({}, {"model_type": "llama"}, "model_type is 'llama': it must be 'yoco'"),
+        ({}, {"eos_token_id": [1, 2]}, "eos_token_id is [1, 2]: it must be None or an integer"),
+        ({}, {"hidden_size": "x", "intermediate_size": None}, "hidden_size is 'x': it must be"),
+        (
+            {"self_decoder_attn": {"num_kv_heads": 2}},
+            {},
+            "self_decoder_attn has the unknown key 'num_kv_heads': did you mean 'num_v_heads'?",
+        ),
+        (
+            {"cross_decoder_attn": {"window_size": 2}},
+            {},
+            "cross_decoder_attn has the unknown key 'window_size': known keys are num_heads, ",
+        ),
+        (
+            {"self_decoder_attn": {"window_size": None}},
+            {},
+            "sliding_window is None with mixer 'sliding_window': it must be a positive integer",
+        ),
+        (
+            {"cross_decoder_attn": {"rope_inv_freq": "hf"}},
+            {},
+            "spacing is 'hf': it must be one of yoco, fla",
+        ),
+    ],
+)
+def test_fla_config_refusals(fla_folder, nested, changes, message):
+    write_fla_config(fla_folder, FLA_SWA, nested, **changes)
+    assert_refused(fla_folder, message)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"n_head": 4}, "has the unknown key 'n_head': did you mean"),
+        ({"ffn_dim_multiplier": 1.3}, "has the unknown key 'ffn_dim_multiplier'"),
+        ({"model_parallel_size": 2}, "model_parallel_size is 2: only 1 is supported"),
+        ({"n_layers": 5}, "n_layers is 5: it must be even and positive"),
+        ({"n_layers": 0}, "n_layers is 0: it must be even and positive"),
+        ({"n_attn_kv_heads": None}, "n_attn_kv_heads is None: it must be a positive integer"),
+        ({"max_seq_len": "8K"}, "max_length is '8K': it must be a positive integer or None"),
+    ],
+)
+def test_official_params_refusals(tmp_path, changes, message):
+    tensors = random_tensors(OFFICIAL_SWA)
+    assert_refused(write_official(tmp_path / "in", OFFICIAL_SWA, tensors, **changes), message)
+
+
+def test_official_missing_key(official_folder):
+    params = params_of(OFFICIAL_SWA)
+    del params["hidden_dim"]
+    (official_folder / "params.json").write_text(json.dumps(params))
+    assert_refused(official_folder, "lacks the key 'hidden_dim': add it")
+
+
+def test_native_refusals(tmp_path):
+    write_checkpoint(tmp_path, OFFICIAL_SWA, random_tensors(OFFICIAL_SWA))
+    values = json.loads((tmp_path / "config.json").read_text())
+    (tmp_path / "config.json").write_text(json.dumps(values | {"format_version": 2}))
+    assert_refused(tmp_path, "format_version is 2: this release reads 1")
+    (tmp_path / "config.json").write_text(json.dumps(values | {"hiden_dim": 2}))
+    assert_refused(tmp_path, "unknown key 'hiden_dim': did you mean 'hidden_dim'?")
+
+
+# Folders and files
+
+
+def test_missing_folders_and_files(tmp_path, fla_folder, official_folder):
+    assert_refused(tmp_path / "nowhere", "no such folder", FileNotFoundError)
+    (tmp_path / "empty").mkdir()
+    assert_refused(tmp_path / "empty", "holds no checkpoint: it must have", FileNotFoundError)
+    with pytest.raises(ValueError, match=r"checkpoint\.pth is a file: give the folder"):
+        read_checkpoint(official_folder / "checkpoint.pth")
+    (official_folder / "checkpoint.pth").unlink()
+    assert_refused(official_folder, "lacks the file checkpoint.pth: add it", FileNotFoundError)
+    (fla_folder / "model.safetensors").unlink()
+    assert_refused(fla_folder, "holds no weights: add one of model.safet", FileNotFoundError)
+
+
+def test_two_formats_in_one_folder(fla_folder):
+    write_official(fla_folder, OFFICIAL_SWA, random_tensors(OFFICIAL_SWA))
+    assert_refused(fla_folder, "holds both params.json and config.json: leave one of them")
+
+
+def test_one_file_and_shards_in_one_folder(fla_folder):
+    write_shards(fla_folder, random_tensors(FLA_SWA))
+    assert_refused(fla_folder, "holds both model.safetensors and model.safetensors.index.json")
+
+
+@pytest.mark.parametrize("kept_bytes", [0, 7, 1000, -1])
+def test_truncated_weights(fla_folder, official_folder, kept_bytes):
+    for path in (fla_folder / "model.safetensors", official_folder / "checkpoint.pth"):
+        path.write_bytes(path.read_bytes()[:kept_bytes])
+    assert_refused(fla_folder, "model.safetensors is not safetensors, or cut short")
+    assert_refused(official_folder, "checkpoint.pth is not a state dict in torch's zip format, or")
+
+
+@pytest.mark.parametrize("text", ["", '{"dim": 1', "\xff"])
+def test_truncated_config(fla_folder, official_folder, text):
+    for path in (fla_folder / "config.json", official_folder / "params.json"):
+        path.write_bytes(text.encode("latin-1"))
+        assert_refused(path.parent, f"{path.name} is not JSON, or cut short")
+        path.write_text("[1]")
+        assert_refused(path.parent, f"{path.name} holds a list: it must be a JSON object")
+
+
+def test_pth_that_is_no_bare_state_dict(official_folder):
+    path = official_folder / "checkpoint.pth"
+    torch.save({"model": random_tensors(OFFICIAL_SWA)}, path)
+    assert_refused(official_folder, "holds a dict under 'model': it must be a bare state dict")
+    torch.save([1], path)
+    assert_refused(official_folder, "holds a list: it must be a bare state dict")
+    torch.save({"a": Path("x")}, path)
+    assert_refused(official_folder, "checkpoint.pth cannot be read as a state dict: Weights only")
+    torch.save(random_tensors(OFFICIAL_SWA), path, _use_new_zipfile_serialization=False)
+    assert_refused(official_folder, "checkpoint.pth is not a state dict in torch's zip format, or")
+
+
+def test_damaged_shards(tmp_path):
+    write_fla_config(tmp_path, FLA_SWA)
+    index = write_shards(tmp_path, random_tensors(FLA_SWA))
+    values = json.loads(index.read_text())
+    shard_of = values["weight_map"]
+
+    def state(weight_map):
+        index.write_text(json.dumps({"weight_map": weight_map}))
+
+    state(shard_of | {"lm_head.bias": "model-00001-of-00003.safetensors"})
+    assert_refused(tmp_path, "model-00001-of-00003.safetensors lacks lm_head.bias (1 such tensor")
+    state({name: file for name, file in shard_of.items() if name != "lm_head.weight"})
+    assert_refused(tmp_path, "holds, against the index, lm_head.weight (1 such tensors)")
+    state({"lm_head.weight": "../model.safetensors"})
+    assert_refused(tmp_path, "names the shard '../model.safetensors': it must be a file beside it")
+    state(["model-00001-of-00003.safetensors"])
+    assert_refused(tmp_path, "lacks 'weight_map', from names of tensors to names of files")
+    state(shard_of)
+    (tmp_path / "model-00002-of-00003.safetensors").unlink()
+    assert_refused(tmp_path, "lacks the file model-00002-of-00003.safetensors", FileNotFoundError)
+
+
+# Tensors
+
+
+def test_faults_are_named_as_the_files_name_them(fla_folder):
+    tensors = load_file(fla_folder / "model.safetensors")
+    del tensors["lm_head.weight"]
+    for i in range(5):
+        tensors[f"model.self_layers.{i}.attn.extra"] = torch.ones(1)
+    tensors["model.norm.weight"] = torch.ones(17)
+    save_file(tensors, fla_folder / "model.safetensors")
+    assert_refused(
+        fla_folder,
+        "tensors do not fit the config: 1 missing (lm_head.weight);"
+        " 5 unexpected (model.self_layers.0.attn.extra, model.self_layers.1.attn.extra,"
+        " model.self_layers.2.attn.extra, ...);"
+        " 1 misshapen (model.norm.weight (17,) instead of (16,))",
+    )
+
+
+def test_faults_of_an_official_file(official_folder):
+    tensors = random_tensors(OFFICIAL_SWA)
+    del tensors["cross_decoder.k_proj.weight"]
+    torch.save(tensors, official_folder / "checkpoint.pth")
+    assert_refused(official_folder, "1 missing (cross_decoder.k_proj.weight)")
+
+
+def test_check_tensors():
+    tensors = {"a": torch.ones(2, 3), "b": torch.ones(1, dtype=torch.float16)}
+    check_tensors(tensors, {"a": (2, 3), "b": (1,)})
+    with pytest.raises(ValueError, match=r"1 misshapen \(a \(2, 3\) instead of \(3, 2\)\)$"):
+        check_tensors(tensors, {"a": (3, 2), "b": (1,)})
+    with pytest.raises(ValueError, match=r"1 not floating point \(a int8\)$"):
+        check_tensors({"a": torch.ones(2, dtype=torch.int8)}, {"a": (2,)})
+
+
+# The golden files
+
+
+@pytest.mark.parametrize(
+    ("name", "format", "written"),
+    [
+        ("golden/official_swa", "official", "native"),
+        ("golden/official_gret", "official", "fla"),
+        ("golden/fla_swa", "fla", "fla"),
+        ("golden/fla_gret", "fla", "fla"),
+        ("prototype", "official", "native"),
+    ],
+)
+def test_golden(tmp_path, name, format, written):
+    folder = SHARED / name
+    if not folder.is_dir():
+        pytest.skip(f"no folder shared/{name} beside the repository")
+    before = read_checkpoint(folder)
+    assert before.format == format
+    assert convert(folder, tmp_path / "out") == written
+    after = read_checkpoint(tmp_path / "out")
+    assert after.config == before.config
+    assert_identical(after.tensors, before.tensors)
+    assert checkpoint_sha256(folder) == checkpoint_sha256(tmp_path / "out")
+
+
+@pytest.mark.parametrize("name", ["fla_swa", "fla_gret"])
+def test_config_written_equals_what_fla_wrote(name):
+    path = SHARED / "golden" / name / "config.json"
+    if not path.is_file():
+        pytest.skip(f"no folder shared/golden/{name} beside the repository")
+    theirs = json.loads(path.read_text())
+    ours = fla_values(config_from_fla(theirs))
+    # Of transformers; and a training option that this golden model was made without.
+    for key in ("dtype", "transformers_version", "fuse_cross_entropy"):
+        theirs.pop(key)
+        ours.pop(key, None)
+    assert ours == theirs

@@ -1,0 +1,100 @@
+"""Which implementation runs: one table, chosen once when a model is built.
+
+`reference` is the meaning of every operation, and a row like the others.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from yoco.kernels import fla_kernels, reference, torch_kernels
+
+
+@dataclass(frozen=True)
+class Kernels:
+    """The implementation of each operation, and their names for the record."""
+
+    window_attention: Callable[..., Any]
+    segment_attention: Callable[..., Any]
+    retention: Callable[..., Any]
+    names: dict[str, str]
+
+
+def _anywhere(device: torch.device, dtype: torch.dtype) -> str | None:
+    return None
+
+
+def _half_on_cuda(device: torch.device, dtype: torch.dtype) -> str | None:
+    if device.type != "cuda":
+        return "flash attention needs a CUDA device"
+    if dtype not in (torch.bfloat16, torch.float16):
+        return "flash attention needs bfloat16 or float16"
+    return None
+
+
+def _fla(device: torch.device, dtype: torch.dtype) -> str | None:
+    if device.type != "cuda":
+        return "flash-linear-attention's kernels need a CUDA device"
+    if importlib.util.find_spec("fla") is None:
+        return "flash-linear-attention is not installed: pip install 'yoco-evals[fla]'"
+    return None
+
+
+# operation -> name -> (implementation, why it cannot run on this device in this dtype, or None).
+# "auto" takes the last that can run.
+TABLE = {
+    "window_attention": {
+        "reference": (reference.window_attention, _anywhere),
+        "sdpa": (torch_kernels.window_attention_sdpa, _anywhere),
+        "flash": (torch_kernels.window_attention_flash, _half_on_cuda),
+    },
+    "segment_attention": {
+        "reference": (reference.segment_attention, _anywhere),
+        "sdpa": (torch_kernels.segment_attention_sdpa, _anywhere),
+        "flash": (torch_kernels.segment_attention_flash, _half_on_cuda),
+    },
+    "retention": {
+        "reference": (reference.retention, _anywhere),
+        "chunked": (torch_kernels.retention_chunked, _anywhere),
+        "fla": (fla_kernels.retention, _fla),
+    },
+}
+
+# what may be asked for by name -> the rows that it admits
+BACKENDS = {
+    "auto": {"reference", "sdpa", "flash", "chunked", "fla"},
+    "reference": {"reference"},
+    "torch": {"reference", "sdpa", "flash", "chunked"},
+    "fla": {"reference", "sdpa", "flash", "fla"},
+}
+
+
+def choose_kernels(backend: str, device: torch.device, dtype: torch.dtype) -> Kernels:
+    """Returns the fastest admitted implementation of each operation.
+
+    Args:
+        backend: a key of `BACKENDS`. "fla" means that retention must run through
+            flash-linear-attention; the others never fail.
+
+    Raises:
+        ValueError: the backend is unknown, or cannot run here (the reason is named).
+    """
+    if backend not in BACKENDS:
+        raise ValueError(f"backend is {backend!r}: it must be one of {', '.join(BACKENDS)}")
+    if backend == "fla" and (reason := _fla(device, dtype)):
+        raise ValueError(f"backend 'fla' cannot run here: {reason}")
+    chosen = {}
+    for operation, rows in TABLE.items():
+        usable = [
+            name
+            for name, (_, obstacle) in rows.items()
+            if name in BACKENDS[backend] and obstacle(device, dtype) is None
+        ]
+        chosen[operation] = usable[-1]
+    functions = {operation: TABLE[operation][name][0] for operation, name in chosen.items()}
+    return Kernels(**functions, names=chosen)

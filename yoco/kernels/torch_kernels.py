@@ -1,0 +1,265 @@
+"""The same operations through PyTorch's own kernels, for CPU and CUDA.
+
+Legend: N packed tokens, R rows, S keys, H query heads, G key/value heads, D head width,
+C tokens of one retention chunk or attention block, B sequences in the pack.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from functools import partial
+from itertools import accumulate
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.nn.attention.varlen import AuxRequest, varlen_attn
+
+from yoco.kernels import reference
+
+WholeSegment = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
+
+RETENTION_CHUNK = 64
+# queries that share one block of keys in banded attention: more is less overhead, less is
+# less masked-out work
+BAND_BLOCK = 128
+# rows that are read together; also how far apart the last keys may lie that they see
+ROW_BLOCK = 256
+# torch 2.11 takes fewer key heads than query heads as it is, later releases when told so
+_flash_attention: Any = (
+    partial(varlen_attn, enable_gqa=True)
+    if "enable_gqa" in inspect.signature(varlen_attn).parameters
+    else varlen_attn
+)
+
+
+def _band(q: Tensor, k: Tensor, v: Tensor, window: int) -> Tensor:
+    """Windowed attention of one sequence: blocks of queries, each over its own slice of keys."""
+    num_queries, num_keys = len(q), len(k)
+    block = min(num_queries, BAND_BLOCK)
+    num_blocks = -(-num_queries // block)
+    past = num_keys - num_queries
+    reach = window - 1
+    surplus = num_blocks * block - num_queries
+    # queries are padded to whole blocks; keys so that each block finds `reach` keys before it
+    q = F.pad(q, (0, 0, 0, 0, 0, surplus)).unflatten(0, (num_blocks, block))
+    k, v = (F.pad(x, (0, 0, 0, 0, reach, surplus))[past:] for x in (k, v))
+    keys = k.unfold(0, block + reach, block).transpose(-1, -2)  # (blocks, G, C + W - 1, D)
+    values = v.unfold(0, block + reach, block).transpose(-1, -2)
+    column = torch.arange(block + reach, device=q.device)
+    row = torch.arange(block, device=q.device)[:, None]
+    allowed = (column >= row) & (column <= row + reach)
+    first_key = reach - past
+    if first_key > 0:
+        # the padding before the first key is visible to nobody
+        start = torch.arange(num_blocks, device=q.device)[:, None, None] * block
+        allowed = allowed & (column + start >= first_key)
+        allowed = allowed[:, None]
+    out = F.scaled_dot_product_attention(
+        q.transpose(1, 2), keys, values, attn_mask=allowed, enable_gqa=q.shape[-2] != k.shape[-2]
+    )  # (blocks, H, C, D)
+    return out.transpose(1, 2).flatten(0, 1)[:num_queries]
+
+
+def window_attention_sdpa(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    query_lengths: Sequence[int],
+    key_lengths: Sequence[int],
+    window: int,
+) -> Tensor:
+    """As `reference.window_attention`, through scaled_dot_product_attention in blocks."""
+    sequences = zip(
+        q.split(list(query_lengths)),
+        k.split(list(key_lengths)),
+        v.split(list(key_lengths)),
+        strict=True,
+    )
+    return torch.cat([_band(*sequence, min(window, len(sequence[1]))) for sequence in sequences])
+
+
+def _offsets(lengths: Sequence[int], device: torch.device) -> Tensor:
+    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
+
+
+def window_attention_flash(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    query_lengths: Sequence[int],
+    key_lengths: Sequence[int],
+    window: int,
+) -> Tensor:
+    """As `reference.window_attention`, through PyTorch's built-in windowed flash attention."""
+    return _flash_attention(
+        q,
+        k,
+        v,
+        _offsets(query_lengths, q.device),
+        _offsets(key_lengths, q.device),
+        max(query_lengths),
+        max(key_lengths),
+        window_size=(window - 1, 0),
+    )
+
+
+def merge(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
+    """Attention over several sets of keys from attention over each.
+
+    Args:
+        parts: of each set the output (R, H, D) and the log-sum-exp (R, H) float32; at least one.
+
+    Returns:
+        Output (R, H, D) in the dtype of the parts, and log-sum-exp (R, H), over all keys.
+    """
+    if len(parts) == 1:
+        return parts[0]
+    log_sums = torch.stack([log_sum for _, log_sum in parts])  # (parts, R, H)
+    total = log_sums.logsumexp(dim=0)
+    weights = (log_sums - total.clamp(min=torch.finfo(torch.float32).min)).exp()
+    out = sum(
+        weight[..., None] * output.float()
+        for weight, (output, _) in zip(weights, parts, strict=True)
+    )
+    assert isinstance(out, Tensor)
+    return out.to(parts[0][0].dtype), total
+
+
+def _fold(q: Tensor, num_kv_heads: int) -> Tensor:
+    """(R, H, D) -> (1, G, R * H/G, D): query heads of one group become rows."""
+    rows = q.unflatten(1, (num_kv_heads, -1)).transpose(0, 1)  # (G, R, H/G, D)
+    return rows.flatten(1, 2)[None]
+
+
+def _unfold(out: Tensor, log_sum: Tensor, num_rows: int) -> tuple[Tensor, Tensor]:
+    out = out[0].unflatten(1, (num_rows, -1)).transpose(0, 1).flatten(1, 2)
+    log_sum = log_sum[0].unflatten(1, (num_rows, -1)).transpose(0, 1).flatten(1, 2)
+    return out, log_sum.float()
+
+
+def _whole_segment_sdpa(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Every row over every key."""
+    num_kv_heads = k.shape[1]
+    queries = _fold(q, num_kv_heads)
+    keys, values = k.transpose(0, 1)[None], v.transpose(0, 1)[None]  # (1, G, S, D)
+    if q.device.type == "cpu":
+        out, log_sum = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+            queries, keys, values
+        )
+    else:
+        out, log_sum = torch.ops.aten._scaled_dot_product_efficient_attention(
+            queries, keys, values, None, True
+        )[:2]
+        # the kernel pads the number of rows
+        log_sum = log_sum[..., : queries.shape[2]]
+    return _unfold(out, log_sum, len(q))
+
+
+def _flash(q: Tensor, k: Tensor, v: Tensor, window_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+    """One sequence through flash attention; as many query heads as key heads, or groups."""
+    out, log_sum = _flash_attention(
+        q,
+        k,
+        v,
+        _offsets([len(q)], q.device),
+        _offsets([len(k)], q.device),
+        len(q),
+        len(k),
+        window_size=window_size,
+        return_aux=AuxRequest(lse=True),
+    )
+    # (H, R), whatever the documentation says
+    return out, log_sum.transpose(0, 1)
+
+
+def _whole_segment_flash(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Every row over every key."""
+    queries = _fold(q, k.shape[1])[0].transpose(0, 1)  # (R * H/G, G, D)
+    out, log_sum = _flash(queries, k, v, window_size=(-1, -1))
+    return _unfold(out.transpose(0, 1)[None], log_sum.transpose(0, 1)[None], len(q))
+
+
+def _row_blocks(visible: Sequence[int]) -> list[tuple[int, int]]:
+    """Spans of rows that see nearly the same keys, so that the masked rest stays small."""
+    blocks, start = [], 0
+    for row in range(1, len(visible)):
+        if row - start == ROW_BLOCK or abs(visible[row] - visible[start]) > ROW_BLOCK:
+            blocks.append((start, row))
+            start = row
+    blocks.append((start, len(visible)))
+    return blocks
+
+
+def _common_then_rest(
+    q: Tensor, k: Tensor, v: Tensor, visible: Sequence[int], whole_segment: WholeSegment
+) -> tuple[Tensor, Tensor]:
+    """What all rows see through one kernel call without a mask, the rest with a mask."""
+    outs = []
+    for start, stop in _row_blocks(visible):
+        rows, counts = q[start:stop], visible[start:stop]
+        common, most = min(counts), max(counts)
+        parts = [whole_segment(rows, k[:common], v[:common])] if common else []
+        if most > common or not common:
+            rest = [count - common for count in counts]
+            parts.append(reference.segment_attention(rows, k[common:most], v[common:most], rest))
+        outs.append(merge(parts))
+    return torch.cat([out for out, _ in outs]), torch.cat([log_sum for _, log_sum in outs])
+
+
+def segment_attention_sdpa(
+    q: Tensor, k: Tensor, v: Tensor, visible: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """As `reference.segment_attention`, through the kernels under scaled_dot_product_attention.
+
+    Those kernels give no gradient for the log-sum-exp, so training takes the reference.
+    """
+    if torch.is_grad_enabled() and q.requires_grad:
+        return reference.segment_attention(q, k, v, visible)
+    return _common_then_rest(q, k, v, visible, _whole_segment_sdpa)
+
+
+def segment_attention_flash(
+    q: Tensor, k: Tensor, v: Tensor, visible: Sequence[int]
+) -> tuple[Tensor, Tensor]:
+    """As `reference.segment_attention`, through PyTorch's built-in flash attention.
+
+    Many consecutive rows are one causal call (the only form that has a gradient); a few rows
+    over many keys are a call without a mask, which alone splits the keys over the whole GPU.
+    """
+    num_rows, most = len(q), visible[-1]
+    consecutive = list(visible) == list(range(most - num_rows + 1, most + 1)) and most >= num_rows
+    training = torch.is_grad_enabled() and q.requires_grad
+    if training and not consecutive:
+        return reference.segment_attention(q, k, v, visible)
+    if consecutive and (training or num_rows > ROW_BLOCK):
+        return _flash(q, k[:most], v[:most], window_size=(-1, 0))
+    return _common_then_rest(q, k, v, visible, _whole_segment_flash)
+
+
+def retention_chunked(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    log_decay: Tensor,
+    state: Tensor,
+    lengths: Sequence[int],
+) -> tuple[Tensor, Tensor]:
+    """As `reference.retention`, in chunks: matrix products inside, one state update between."""
+    tensors = (q.float(), k.float() * q.shape[-1] ** -0.5, v.float(), log_decay.float())
+    spans = [tensor.transpose(0, 1).split(list(lengths), dim=1) for tensor in tensors]
+    outputs, states = [], []
+    for memory, *sequence in zip(state, *spans, strict=True):
+        for q_c, k_c, v_c, g_c in zip(
+            *(tensor.split(RETENTION_CHUNK, dim=1) for tensor in sequence), strict=True
+        ):
+            decay = g_c.cumsum(dim=1)  # (H, C)
+            between = (decay[:, :, None] - decay[:, None, :]).tril().exp().tril()
+            inside = (q_c @ k_c.transpose(1, 2) * between) @ v_c
+            outputs.append(inside + decay.exp()[..., None] * (q_c @ memory))  # (H, C, D)
+            fade = (decay[:, -1:] - decay).exp()[..., None]
+            memory = decay[:, -1].exp()[:, None, None] * memory + (k_c * fade).transpose(1, 2) @ v_c
+        states.append(memory)
+    return torch.cat(outputs, dim=1).transpose(0, 1).to(q.dtype), torch.stack(states)
