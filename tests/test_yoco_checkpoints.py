@@ -356,7 +356,9 @@ def test_what_fla_cannot_express_is_written_in_our_own_format(tmp_path, base, ch
     config = dataclasses.replace(base, **changes)
     assert write_checkpoint(tmp_path, config, random_tensors(config)) == "native"
     values = json.loads((tmp_path / "config.json").read_text())
-    assert (values["model_type"], values["format_version"]) == ("yoco_evals", 1)
+    assert values["yoco_evals_format"] == 1
+    # what fla and transformers would load it by
+    assert "model_type" not in values
     assert read_checkpoint(tmp_path).config == config
 
 
@@ -547,8 +549,8 @@ def test_official_missing_key(official_folder):
 def test_native_refusals(tmp_path):
     write_checkpoint(tmp_path, OFFICIAL_SWA, random_tensors(OFFICIAL_SWA))
     values = json.loads((tmp_path / "config.json").read_text())
-    (tmp_path / "config.json").write_text(json.dumps(values | {"format_version": 2}))
-    assert_refused(tmp_path, "format_version is 2: this release reads 1")
+    (tmp_path / "config.json").write_text(json.dumps(values | {"yoco_evals_format": 2}))
+    assert_refused(tmp_path, "yoco_evals_format is 2: this release reads 1")
     (tmp_path / "config.json").write_text(json.dumps(values | {"hiden_dim": 2}))
     assert_refused(tmp_path, "unknown key 'hiden_dim': did you mean 'hidden_dim'?")
 

@@ -1,7 +1,7 @@
 """Our own format: canonical names in model.safetensors, `YOCOConfig.to_dict()` in config.json.
 
-For what flash-linear-attention cannot express. The model type is another than its own, so that it
-refuses such a folder instead of loading a different model.
+For what flash-linear-attention cannot express. There is no model type, so that its loader and
+transformers' refuse such a folder instead of loading a different model.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 
 from yoco.config import YOCOConfig
 
-MODEL_TYPE = "yoco_evals"
+FORMAT_KEY = "yoco_evals_format"
 FORMAT_VERSION = 1
 
 
@@ -21,16 +21,15 @@ def config_from_native(values: Mapping[str, Any]) -> YOCOConfig:
     Raises:
         ValueError: the version is another, or a key is unknown or missing.
     """
-    version = values.get("format_version")
+    version = values.get(FORMAT_KEY)
     if version != FORMAT_VERSION:
         raise ValueError(
-            f"format_version is {version!r}: this release reads {FORMAT_VERSION}, install the one"
+            f"{FORMAT_KEY} is {version!r}: this release reads {FORMAT_VERSION}, install the one"
             " that wrote the file"
         )
-    rest = {k: v for k, v in values.items() if k not in ("model_type", "format_version")}
-    return YOCOConfig.from_dict(rest)
+    return YOCOConfig.from_dict({k: v for k, v in values.items() if k != FORMAT_KEY})
 
 
 def config_to_native(config: YOCOConfig) -> dict[str, Any]:
     """Contents of config.json."""
-    return {"model_type": MODEL_TYPE, "format_version": FORMAT_VERSION, **config.to_dict()}
+    return {FORMAT_KEY: FORMAT_VERSION, **config.to_dict()}

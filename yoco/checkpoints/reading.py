@@ -102,14 +102,13 @@ def _read_hf(folder: Path) -> Checkpoint:
 
 
 def _hf_config(values: Mapping[str, Any]) -> tuple[Format, YOCOConfig]:
-    model_type = values.get("model_type")
-    if model_type == native.MODEL_TYPE:
+    if native.FORMAT_KEY in values:
         return "native", native.config_from_native(values)
+    model_type = values.get("model_type")
     if model_type == fla.MODEL_TYPE or (model_type is None and "self_decoder_attn" in values):
         return "fla", fla.config_from_fla(values)
     raise ValueError(
-        f"model_type is {model_type!r}: it must be {fla.MODEL_TYPE!r} (flash-linear-attention) or"
-        f" {native.MODEL_TYPE!r}"
+        f"model_type is {model_type!r}: it must be {fla.MODEL_TYPE!r} (flash-linear-attention)"
     )
 
 

@@ -1,0 +1,119 @@
+"""Multiple-choice benchmarks through the backend against one full forward a request.
+
+    python benchmarks/loglikelihood.py --pretrained demo --data DIR --limit 200
+
+DIR holds arc_easy.jsonl, piqa.jsonl, winogrande.jsonl and boolq.jsonl as MosaicML's llm-foundry
+lays them out (`query`, `choices`, `gold`; winogrande `context_options`, `continuation`, `gold`).
+The task files are written on the spot and read by lm-eval like any local task. Printed are the
+largest difference of a log-likelihood, the accuracy, and the seconds of both ways.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import TemplateLM
+from lm_eval.evaluator import simple_evaluate
+from lm_eval.tasks import TaskManager
+
+from evals.backend import YOCOLM
+
+COMMON = {
+    "dataset_path": "json",
+    "test_split": "test",
+    "output_type": "multiple_choice",
+    "doc_to_target": "gold",
+    "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
+}
+TASKS: dict[str, dict[str, Any]] = {
+    "arc_easy": {"doc_to_text": "{{query}}\nAnswer:", "doc_to_choice": "choices"},
+    "piqa": {"doc_to_text": "{{query.strip()}}\nAnswer:", "doc_to_choice": "choices"},
+    # the continuation is the same, the context differs: lm-eval scores each pair
+    "winogrande": {
+        "doc_to_text": "gold",
+        "doc_to_choice": "context_options",
+        "doc_to_target": "continuation",
+    },
+    "boolq": {"doc_to_text": "{{query}}\nAnswer:", "doc_to_choice": "choices"},
+}
+
+
+def local_tasks(folder: Path, data: Path) -> TaskManager:
+    """Writes a task file for each benchmark and returns a manager that knows them."""
+    for name, fields in TASKS.items():
+        task = {
+            "task": f"local_{name}",
+            **COMMON,
+            "dataset_kwargs": {"data_files": {"test": str(data / f"{name}.jsonl")}},
+            **fields,
+        }
+        (folder / f"{name}.yaml").write_text(yaml.safe_dump(task))
+    return TaskManager(include_path=str(folder), include_defaults=False)
+
+
+def requests_of(task: Any, limit: int | None) -> list[Instance]:
+    """The log-likelihood requests of a task, as lm-eval builds them."""
+    task.build_all_requests(limit=limit, rank=0, world_size=1)
+    return task.instances
+
+
+def brute_force(lm: YOCOLM, context: list[int], continuation: list[int]) -> tuple[float, bool]:
+    """One forward by the reference ops over the whole request, nothing shared."""
+    tokens = torch.tensor([[*context, *continuation]], device=lm.model.device)
+    with torch.inference_mode():
+        logits = lm.model(tokens[:, :-1])[0, len(context) - 1 :]
+    targets = tokens[0, len(context) :]
+    log_probs = logits.double().log_softmax(-1).gather(1, targets[:, None])
+    return float(log_probs.sum()), bool((logits.argmax(-1) == targets).all())
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pretrained", default="demo")
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--tasks", nargs="+", default=list(TASKS))
+    parser.add_argument("--limit", type=int, help="documents a task; all where not given")
+    parser.add_argument("--device", default="auto")
+    options = parser.parse_args()
+    lm = YOCOLM(options.pretrained, device=options.device, batch_size="auto")
+    print(f"torch {torch.__version__}, {torch.get_num_threads()} threads, {lm.get_model_info()}")
+    print(f"{'task':12}{'requests':>9}{'max diff':>10}{'greedy =':>10}{'acc':>8}"
+          f"{'ours s':>8}{'brute s':>9}{'ratio':>7}")  # fmt: skip
+    with tempfile.TemporaryDirectory() as folder:
+        manager = local_tasks(Path(folder), options.data.resolve())
+        for name in options.tasks:
+            task = manager.load([f"local_{name}"])["tasks"][f"local_{name}"]
+            requests = requests_of(task, options.limit)
+            started = time.perf_counter()
+            results = lm.loglikelihood(requests, disable_tqdm=True)
+            ours_s = time.perf_counter() - started
+            started = time.perf_counter()
+            expected = [
+                # lm-eval's own encoding of the pair, not ours
+                brute_force(lm, *TemplateLM._encode_pair(lm, *request.args))
+                for request in requests
+            ]
+            brute_s = time.perf_counter() - started
+            difference = max(abs(a - b) for (a, _), (b, _) in zip(results, expected, strict=True))
+            same = sum(a == b for (_, a), (_, b) in zip(results, expected, strict=True))
+            scores = simple_evaluate(
+                model=lm,  # pyright: ignore[reportArgumentType]
+                tasks=[f"local_{name}"],
+                task_manager=manager,
+                limit=options.limit,
+                bootstrap_iters=0,
+            )
+            accuracy = scores["results"][f"local_{name}"]["acc,none"]  # pyright: ignore
+            print(f"{name:12}{len(requests):>9}{difference:>10.1e}{same:>10}{accuracy:>8.3f}"
+                  f"{ours_s:>8.1f}{brute_s:>9.1f}{brute_s / ours_s:>7.1f}", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()

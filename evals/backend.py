@@ -1,0 +1,465 @@
+"""`lm_eval --model yoco`: a YOCO checkpoint as an lm-eval backend."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+import logging
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import jinja2
+import numpy as np
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import TemplateLM
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+from tqdm import tqdm
+
+import yoco
+from evals.distributed import Processes
+from evals.generation import GenerationOptions, generate_batch, options_of
+from evals.scoring import (
+    Tokens,
+    batches,
+    group_by_context,
+    score_batch,
+    score_document,
+)
+from tasks import handles
+from tasks.tokenizers import load_tokenizer
+from yoco.checkpoints import checkpoint_sha256
+from yoco.loading import resolve_path
+
+logger = logging.getLogger(__name__)
+
+# where neither the checkpoint nor the user says how long a prompt may be
+DEFAULT_MAX_LENGTH = 1_048_576
+CHUNK_SIZE = {"cpu": 2048, "cuda": 16_384}
+
+
+class YOCOLM(TemplateLM):
+    """A YOCO checkpoint behind lm-eval's interface.
+
+    Args:
+        pretrained: folder of a checkpoint (official, Hugging Face or converted), or the name of
+            an embedded one ("demo").
+        tokenizer: folder, tokenizer.json, hub name or "cl100k_base"; the checkpoint's own folder
+            where not given.
+        dtype: "auto" (as stored on a GPU, float32 on a CPU) or a dtype's name.
+        device: "auto", "cpu", "cuda", "cuda:1". lm-eval's own default, "cuda:0", means "auto"
+            where there is no GPU.
+        chunk_size: tokens of one prefill chunk; memory grows with it, the result does not.
+        max_length: tokens that prompt and continuation may have together; the checkpoint's own
+            limit where not given, else 1,048,576.
+        batch_size: prompts that are run together, or "auto": as many as fit one chunk.
+        rope_precision: "float64" angles, or "reference" for the official arithmetic.
+        backend: kernels: auto, reference, torch, fla.
+        truncation: "left" drops the beginning of an input that is too long; by default that is
+            an error.
+
+    Raises:
+        FileNotFoundError, ValueError: the checkpoint, the tokenizer or an argument is wrong.
+    """
+
+    def __init__(
+        self,
+        pretrained: str,
+        *,
+        tokenizer: str | None = None,
+        dtype: str = "auto",
+        device: str = "auto",
+        chunk_size: int | None = None,
+        max_length: int | None = None,
+        batch_size: int | str = "auto",
+        max_batch_size: int | None = None,
+        rope_precision: str = "float64",
+        backend: str = "auto",
+        truncation: str | None = None,
+        trust_remote_code: bool = False,
+    ) -> None:
+        super().__init__()
+        self.pretrained = str(pretrained)
+        self.processes = Processes()
+        self._rank, self._world_size = self.processes.rank, self.processes.world_size
+        device = self.processes.own_device(str(device))
+        if device == "cuda:0" and not torch.cuda.is_available():
+            logger.info("no CUDA device here: running on the CPU")
+            device = "auto"
+        self.batch_size = _batch_size(batch_size, max_batch_size)
+        self.truncation = _one_of("truncation", truncation, (None, "left"))
+        path = resolve_path(pretrained)
+        self.model = yoco.load(
+            path, device=device, dtype=dtype, rope_precision=rope_precision, backend=backend
+        )
+        self.chunk_size = _positive("chunk_size", chunk_size or CHUNK_SIZE[self.device.type])
+        self.max_length = _positive(
+            "max_length", max_length or self.model.config.max_length or DEFAULT_MAX_LENGTH
+        )
+        self.text = load_tokenizer(str(tokenizer or path))
+        if self.text.vocab_size > self.model.config.vocab_size:
+            raise ValueError(
+                f"the tokenizer {self.text.name} has {self.text.vocab_size:,} ids but the "
+                f"checkpoint {pretrained} only {self.model.config.vocab_size:,}: give the "
+                "tokenizer that it was trained with (tokenizer=...)"
+            )
+        self._last_context: tuple[str, Tokens] | None = None
+        handles.announce(
+            self, pretrained=self.pretrained, tokenizer=self.text, max_length=self.max_length
+        )
+
+    # construction
+
+    @classmethod
+    def create_from_arg_obj(
+        cls, arg_dict: Mapping[str, Any], additional_config: Mapping[str, Any] | None = None
+    ) -> YOCOLM:
+        """The backend of `--model_args`, which win over `--batch_size` and `--device`."""
+        defaults = {k: v for k, v in (additional_config or {}).items() if v is not None}
+        known = list(inspect.signature(cls.__init__).parameters)[1:]
+        for name in arg_dict:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, n=1)
+                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
+                raise ValueError(f"unknown model argument {name!r}: {hint}")
+        if "pretrained" not in arg_dict:
+            raise ValueError("no checkpoint given: add --model_args pretrained=PATH")
+        return cls(**{**defaults, **arg_dict})
+
+    @classmethod
+    def create_from_arg_string(
+        cls, arg_string: str, additional_config: Mapping[str, Any] | None = None
+    ) -> YOCOLM:
+        """As `create_from_arg_obj`, from "pretrained=PATH,dtype=bfloat16"."""
+        from lm_eval.utils import simple_parse_args_string
+
+        return cls.create_from_arg_obj(simple_parse_args_string(arg_string), additional_config)
+
+    # what lm-eval asks about the model
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model runs."""
+        return self.model.device
+
+    @property
+    def tokenizer(self) -> Any:  # pyright: ignore[reportIncompatibleVariableOverride]
+        """The transformers tokenizer, for lm-eval's record and chat templates; or None."""
+        return self.text.hf
+
+    @property
+    def tokenizer_name(self) -> str:
+        """Names the tokenizer in lm-eval's caches and results."""
+        return self.text.name.replace("/", "__")
+
+    @property
+    def eot_token_id(self) -> int:
+        """End of text: EOS."""
+        if self.text.eos_token_id is None:
+            raise ValueError(f"the tokenizer {self.text.name} has no EOS token: define one")
+        return self.text.eos_token_id
+
+    @property
+    def prefix_token_id(self) -> int:
+        """What a text without context is scored behind: BOS, else EOS."""
+        bos = self.text.bos_token_id
+        return self.eot_token_id if bos is None else bos
+
+    @property
+    def max_gen_toks(self) -> int:
+        """Length of a continuation where the task does not say."""
+        return 256
+
+    def get_model_info(self) -> dict[str, Any]:
+        """What the results file records of the model."""
+        model = self.model
+        return {
+            "model_num_parameters": sum(p.numel() for p in model.parameters()),
+            "model_dtype": str(model.dtype).removeprefix("torch."),
+            "model_device": str(model.device),
+            "model_sha": checkpoint_sha256(resolve_path(self.pretrained)),
+            "model_config": model.config.to_dict(),
+            "tokenizer_sha": self.text.hash,
+            "kernels": model.kernels.names,
+            "rope_precision": model.rope_precision,
+            "chunk_size": self.chunk_size,
+            "torch_version": torch.__version__,
+            "device_name": (
+                torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "cpu"
+            ),
+        }
+
+    def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
+        return self.processes.all_gather(tensor)
+
+    def gather_object(self, obj: Any, dst: int = 0) -> list[Any] | None:
+        return self.processes.gather_object(obj, dst)
+
+    def barrier(self) -> None:
+        self.processes.barrier()
+
+    def apply_chat_template(
+        self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
+    ) -> str:
+        """The prompt of a conversation, by the tokenizer's own template.
+
+        A template that refuses a system message gets the conversation without it, which is said.
+        """
+        if self.text.hf is None or not self.text.hf.chat_template:
+            raise ValueError(
+                f"the tokenizer {self.text.name} has no chat template: leave out "
+                "--apply_chat_template"
+            )
+
+        def rendered(history: list[dict[str, str]]) -> str:
+            return self.text.hf.apply_chat_template(
+                history,
+                tokenize=False,
+                add_generation_prompt=add_generation_prompt,
+                continue_final_message=not add_generation_prompt,
+            )
+
+        try:
+            return rendered(chat_history)
+        except jinja2.TemplateError as error:
+            rest = [message for message in chat_history if message["role"] != "system"]
+            if len(rest) == len(chat_history):
+                raise
+            logger.warning("the chat template refuses a system message (%s): left out", error)
+            return rendered(rest)
+
+    # text and tokens
+
+    def tok_encode(
+        self, string: str, add_special_tokens: bool | None = None, **kwargs: Any
+    ) -> list[int]:
+        """Token ids; BOS in front once, as the tokenizer defines it, unless told otherwise."""
+        return self.text.encode(string, add_special_tokens=add_special_tokens is not False)
+
+    def tok_decode(self, tokens: Sequence[int]) -> str:
+        """Text of token ids."""
+        return self.text.decode(list(tokens))
+
+    def _encode_context(self, context: str) -> Tokens:
+        """As `_encode`; the choices of one question follow each other with the same context."""
+        if self._last_context is None or self._last_context[0] != context:
+            self._last_context = (context, self._encode(context))
+        return self._last_context[1]
+
+    def _encode(self, string: str) -> Tokens:
+        return np.asarray(self.tok_encode(handles.expand(string)), dtype=np.int32)
+
+    # the three request types
+
+    def loglikelihood(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[tuple[float, bool]]:
+        """Log-likelihood in nats, and whether it is the greedy continuation, of each request."""
+        encoded = []
+        for request in self._tokenising(requests, disable_tqdm):
+            pair: tuple[Any, ...] = request.args
+            encoded.append((pair, *self._encode_pair(*pair)))
+        return self._loglikelihood_tokens(encoded, disable_tqdm=disable_tqdm)
+
+    def _encode_pair(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, context: str, continuation: str
+    ) -> tuple[Tokens, Tokens]:
+        """Tokens of a context and of its continuation as it is written behind it.
+
+        lm-eval's rules: white space at the end of a context belongs to the continuation; what is
+        scored without a context stands behind BOS.
+        """
+        stripped = context.rstrip()
+        continuation = context[len(stripped) :] + continuation
+        tokens = self._encode_context(stripped)
+        if not stripped or not len(tokens):
+            return self._encode_without_context(continuation)
+        whole = self._encode(stripped + continuation)
+        return tokens, whole[len(tokens) :]
+
+    def _encode_without_context(self, continuation: str) -> tuple[Tokens, Tokens]:
+        ids = self.tok_encode(continuation, add_special_tokens=False)
+        if ids[0] != self.prefix_token_id:
+            ids = [self.prefix_token_id, *ids]
+        tokens = np.asarray(ids, dtype=np.int32)
+        return tokens[:1], tokens[1:]
+
+    def _loglikelihood_tokens(
+        self,
+        requests: Sequence[tuple[tuple[str, str] | None, Any, Any]],
+        disable_tqdm: bool = False,
+        **kwargs: Any,
+    ) -> list[tuple[float, bool]]:
+        results: dict[int, tuple[float, bool]] = {}
+        pairs = []
+        for index, (_, context, continuation) in enumerate(requests):
+            pair = self._fitted(np.asarray(context, np.int32), np.asarray(continuation, np.int32))
+            # nothing is scored for an empty continuation, but the result keeps its place
+            if not len(pair[1]):
+                results[index] = (0.0, True)
+            pairs.append(pair)
+        scored = [index for index in range(len(pairs)) if index not in results]
+        questions = group_by_context([pairs[index] for index in scored])
+        total = sum(question.num_tokens for question in questions)
+        with self._progress("log-likelihoods", total, disable_tqdm) as bar:
+            for batch in batches(
+                questions, max_questions=self.batch_size, max_tokens=self.chunk_size
+            ):
+                for place, log_likelihood, is_greedy in score_batch(
+                    self.model, batch, chunk_size=self.chunk_size, on_read=bar.update
+                ):
+                    index = scored[place]
+                    results[index] = (log_likelihood, is_greedy)
+                    key = requests[index][0]
+                    if key is not None:
+                        self.cache_hook.add_partial("loglikelihood", key, results[index])
+        return [results[index] for index in range(len(pairs))]
+
+    def loglikelihood_rolling(
+        self, requests: list[Instance], disable_tqdm: bool = False
+    ) -> list[Any]:
+        """Log-likelihood in nats of whole texts, each in one pass up to the model's length.
+
+        A longer text is scored in lm-eval's disjoint windows, every token once.
+        """
+        documents = [
+            self.tok_encode(handles.expand(request.args[-1]), add_special_tokens=False)
+            for request in self._tokenising(requests, disable_tqdm)
+        ]
+        results = []
+        with self._progress("rolling", sum(map(len, documents)), disable_tqdm) as bar:
+            for request, document in zip(requests, documents, strict=True):
+                windows = get_rolling_token_windows(
+                    token_list=document,
+                    prefix_token=self.prefix_token_id,
+                    max_seq_len=self.max_length,
+                    context_len=1,
+                )
+                total = 0.0
+                for context, continuation in map(make_disjoint_window, windows):
+                    total += score_document(
+                        self.model,
+                        np.asarray([*context, *continuation], np.int32),
+                        first_scored=len(context),
+                        chunk_size=self.chunk_size,
+                        on_read=bar.update,
+                    )
+                # releases after 0.4.13 give ("", text) and want a pair
+                results.append(total if len(request.args) == 1 else (total, False))
+                self.cache_hook.add_partial("loglikelihood_rolling", request.args, results[-1])
+        return results
+
+    def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
+        """Continuation of each request, cut at its first stop string."""
+        repeats: dict[tuple[str, str], int] = {}
+        waiting: list[tuple[int, str, GenerationOptions]] = []
+        for index, request in enumerate(requests):
+            arguments: tuple[Any, ...] = request.args
+            prompt, gen_kwargs = arguments[:2]
+            repeat = repeats.get((prompt, str(gen_kwargs)), 0)
+            repeats[prompt, str(gen_kwargs)] = repeat + 1
+            options = options_of(gen_kwargs, prompt=prompt, repeat=repeat)
+            waiting.append((index, prompt, options))
+        # longest first: what does not fit the memory fails at once
+        waiting.sort(key=lambda item: -handles.expanded_chars(item[1]))
+        results: dict[int, str] = {}
+        with self._progress("generation", len(requests), disable_tqdm, unit="prompt") as bar:
+            for batch in self._generation_batches(waiting):
+                started, num_read = time.perf_counter(), 0
+
+                def on_read(num_tokens: int, started: float = started) -> None:
+                    nonlocal num_read
+                    num_read += num_tokens
+                    rate = num_read / (time.perf_counter() - started)
+                    bar.set_postfix_str(f"{num_read:,} tokens read, {rate:,.0f} token/s")
+
+                texts = generate_batch(
+                    self.model,
+                    self.text,
+                    [tokens for _, tokens, _ in batch],
+                    [options for _, _, options in batch],
+                    chunk_size=self.chunk_size,
+                    on_read=on_read,
+                )
+                for (index, _, _), text in zip(batch, texts, strict=True):
+                    results[index] = text
+                    self.cache_hook.add_partial("generate_until", requests[index].args, text)
+                bar.update(len(batch))
+        return [results[index] for index in range(len(requests))]
+
+    def _generation_batches(
+        self, waiting: Sequence[tuple[int, str, GenerationOptions]]
+    ) -> Iterator[list[tuple[int, Tokens, GenerationOptions]]]:
+        """Batches of tokenised prompts; a long prompt's text and tokens live in its batch only."""
+        batch: list[tuple[int, Tokens, GenerationOptions]] = []
+        num_tokens = 0
+        for index, prompt, options in waiting:
+            tokens, _ = self._fitted(self._encode(prompt), options.max_new_tokens)
+            if not len(tokens):
+                tokens = np.asarray([self.prefix_token_id], np.int32)
+            full = num_tokens + len(tokens) > self.chunk_size or len(batch) == self.batch_size
+            if batch and full:
+                yield batch
+                batch, num_tokens = [], 0
+            batch.append((index, tokens, options))
+            num_tokens += len(tokens)
+        if batch:
+            yield batch
+
+    def _fitted(self, context: Tokens, continuation: Any) -> tuple[Tokens, Any]:
+        """The pair, its context shortened from the left where that was asked for.
+
+        Args:
+            continuation: tokens to be scored, of which the last is not read; or how many tokens
+                will be generated.
+        """
+        generated = isinstance(continuation, int)
+        behind = continuation if generated else max(len(continuation) - 1, 0)
+        room = self.max_length - behind
+        if len(context) <= room:
+            return context, continuation
+        if self.truncation == "left" and room > 0:
+            return context[len(context) - room :], continuation
+        raise ValueError(
+            f"prompt is {len(context):,} tokens and {behind:,} more are to be "
+            f"{'generated' if generated else 'scored'}, but the model holds {self.max_length:,}: "
+            "raise max_length, drop that length, or give truncation=left"
+        )
+
+    # progress
+
+    def _tokenising(self, requests: list[Instance], disable: bool) -> tqdm[Instance]:
+        return tqdm(requests, "tokenising", disable=disable or self.rank != 0, delay=2)
+
+    def _progress(self, what: str, total: int, disable: bool, unit: str = "token") -> tqdm[Any]:
+        return tqdm(
+            desc=what,
+            total=total,
+            unit=f" {unit}",
+            unit_scale=unit == "token",
+            disable=disable or self.rank != 0,
+            delay=2,
+        )
+
+
+def _batch_size(batch_size: int | str, max_batch_size: int | None) -> int | None:
+    """Prompts of a batch; None for as many as fit a chunk ("auto" and lm-eval's "auto:N")."""
+    if str(batch_size).startswith("auto"):
+        return max_batch_size
+    if not str(batch_size).isdigit():
+        raise ValueError(f"batch_size is {batch_size!r}: it must be auto or a positive integer")
+    return _positive("batch_size", int(batch_size))
+
+
+def _positive(name: str, value: int) -> int:
+    if int(value) < 1:
+        raise ValueError(f"{name} is {value}: it must be at least 1")
+    return int(value)
+
+
+def _one_of(name: str, value: str | None, allowed: tuple[str | None, ...]) -> str | None:
+    if value not in allowed:
+        names = ", ".join(str(choice) for choice in allowed)
+        raise ValueError(f"{name} is {value!r}: it must be one of {names}")
+    return value

@@ -1,0 +1,180 @@
+"""The `yoco` command: its arguments, and which function each of its subcommands calls."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+# of the demo: a grid that two cores finish in about a minute
+DEMO_SETTINGS = {"lengths": ["4K", "8K", "16K", "32K", "64K"], "depths": 11, "trials": 1}
+QUICK_SETTINGS = {"lengths": ["1K", "2K"], "depths": 3, "trials": 1}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command; a user's error is one line on stderr and exit status 2."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if arguments[:1] == ["run"]:
+        return _run(arguments[1:])
+    options = _parser().parse_args(arguments)
+    try:
+        return options.function(options)
+    except (ValueError, TypeError, OSError, ImportError) as error:
+        if options.traceback:
+            raise
+        print(f"yoco {options.command}: {error}", file=sys.stderr)
+        return 2
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="yoco", description="Long-context evaluation of YOCO language models."
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, function: Any, summary: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=summary, description=summary)
+        sub.add_argument("--traceback", action="store_true", help="show where an error came from")
+        sub.set_defaults(function=function)
+        return sub
+
+    demo = command("demo", _demo, "draw a true heatmap of the embedded checkpoint; no download")
+    demo.add_argument("--quick", action="store_true", help="two short lengths, a few seconds")
+    _add_output(demo, "yoco-demo")
+
+    needle = command("needle", _needle, "run needles in a haystack by length and depth, and draw")
+    needle.add_argument("pretrained", help="checkpoint folder, or an embedded one's name (demo)")
+    _add_settings(needle)
+    _add_model(needle)
+    _add_output(needle, "yoco-needle")
+
+    heatmap = command("heatmap", _heatmap, "draw heatmaps from lm-eval's result files alone")
+    heatmap.add_argument("results", nargs="+", help="results_*.json, samples_*.jsonl, or folders")
+    heatmap.add_argument("-o", "--output", help="picture to write: .png, .svg or .pdf")
+    heatmap.add_argument("--csv", help="file for one row a cell")
+    heatmap.add_argument("--title", help="a line above the picture")
+
+    convert = command("convert", _convert, "rewrite a checkpoint as safetensors and config.json")
+    convert.add_argument("src", help="checkpoint folder, official or Hugging Face")
+    convert.add_argument("dst", help="folder to write; must not exist, or be empty")
+
+    commands.add_parser("run", help="lm_eval itself, with --model yoco and our tasks registered")
+    return parser
+
+
+def _add_output(parser: argparse.ArgumentParser, default: str) -> None:
+    parser.add_argument(
+        "--output", default=default, help="folder for results and pictures (default: %(default)s)"
+    )
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the grid")
+    group.add_argument("--lengths", help="4K,8K,1M or 128K..1M/8 (8 steps); K = 1024")
+    group.add_argument("--depths", help="a number of depths, or 0,0.5,1")
+    group.add_argument("--depth-spacing", choices=["linear", "sigmoid"])
+    group.add_argument("--trials", type=int, help="prompts a cell")
+    group.add_argument("--needles", type=int, help="needles a prompt")
+    group.add_argument("--ask", choices=["one", "all"], help="for how many of the needles")
+    group.add_argument(
+        "--haystack", help="stdlib, files:GLOB, hf:DATASET, noise or needles (distractors)"
+    )
+    group.add_argument("--no-repeat", action="store_true", help="refuse a haystack too short")
+    group.add_argument("--seed", type=int)
+
+
+def _add_model(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the model")
+    group.add_argument("--tokenizer", help="folder, tokenizer.json, hub name or cl100k_base")
+    group.add_argument("--device", help="auto, cpu, cuda, cuda:1")
+    group.add_argument("--dtype", help="auto, float32, bfloat16, float16")
+    group.add_argument("--chunk-size", type=int, help="tokens of one prefill chunk")
+    group.add_argument("--max-length", type=int, help="tokens of prompt and answer together")
+    group.add_argument("--rope-precision", choices=["float64", "reference"])
+    group.add_argument("--backend", choices=["auto", "reference", "torch", "fla"], help="kernels")
+    group.add_argument("--batch-size", default="auto", help="prompts run together")
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    depths = options.depths
+    if depths is not None:
+        depths = [float(d) for d in depths.split(",")] if not depths.isdigit() else int(depths)
+    settings = {
+        "lengths": options.lengths,
+        "depths": depths,
+        "depth_spacing": options.depth_spacing,
+        "trials": options.trials,
+        "needles": options.needles,
+        "haystack": options.haystack,
+        "repeat": False if options.no_repeat else None,
+        "seed": options.seed,
+    }
+    return {name: value for name, value in settings.items() if value is not None}
+
+
+def _demo(options: argparse.Namespace) -> int:
+    settings = QUICK_SETTINGS if options.quick else DEMO_SETTINGS
+    return _run_and_draw({"pretrained": "demo"}, "yoco_needle", settings, "auto", options.output)
+
+
+def _needle(options: argparse.Namespace) -> int:
+    settings = _settings(options)
+    task = "yoco_needle" if settings.get("needles", 1) == 1 else "yoco_multi_needle"
+    if options.ask == "all":
+        task = "yoco_multi_needle_all"
+    names = ("pretrained", "tokenizer", "device", "dtype", "chunk_size", "max_length")
+    model_args = {name: getattr(options, name) for name in (*names, "rope_precision", "backend")}
+    return _run_and_draw(model_args, task, settings, options.batch_size, options.output)
+
+
+def _run_and_draw(
+    model_args: dict[str, Any],
+    task: str,
+    settings: dict[str, Any],
+    batch_size: str,
+    output: str,
+) -> int:
+    from evals.needle_run import run_needles
+    from heatmaps.report import write_heatmap
+
+    results = run_needles(
+        model_args, task=task, metadata=settings, batch_size=batch_size, output=Path(output)
+    )
+    picture = results.with_name(results.name.replace("results_", "heatmap_")).with_suffix(".png")
+    print(write_heatmap([results], picture))
+    print(f"results {results}")
+    return 0
+
+
+def _heatmap(options: argparse.Namespace) -> int:
+    from heatmaps.report import write_heatmap
+
+    print(write_heatmap(options.results, options.output, options.csv, title=options.title))
+    return 0
+
+
+def _convert(options: argparse.Namespace) -> int:
+    from yoco.checkpoints import convert
+    from yoco.loading import resolve_path
+
+    written = convert(resolve_path(options.src), options.dst)
+    print(f"wrote {options.dst} ({written} layout)")
+    return 0
+
+
+def _run(arguments: Sequence[str]) -> int:
+    """lm_eval's own command, with our registration done in this process."""
+    import _yoco_lm_eval_bridge
+
+    _yoco_lm_eval_bridge.install(force=True)
+    from lm_eval.__main__ import cli_evaluate
+
+    sys.argv = ["lm_eval", *arguments]
+    cli_evaluate()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,127 @@
+"""Generation: what a request asks for, and running a batch of requests."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
+
+import yoco
+from evals.scoring import OnRead, Tokens, read_prompts
+from yoco import YOCO, Sampling
+
+if TYPE_CHECKING:
+    from tasks.tokenizers import Tokenizer
+
+# options that change nothing at these values; at others they would, and we do not have them
+NEUTRAL = {
+    "num_beams": 1,
+    "num_return_sequences": 1,
+    "repetition_penalty": 1.0,
+    "n": 1,
+    "top_k": 0,
+    "min_p": 0.0,
+    "length_penalty": 1.0,
+    "early_stopping": False,
+    "use_cache": True,
+}
+
+
+@dataclass(frozen=True)
+class GenerationOptions:
+    """How one request is continued.
+
+    Attributes:
+        until: the text ends before the first of these that occurs in it.
+        max_new_tokens: limit of the continuation.
+        sampling: greedy, or temperature, top_p and seed.
+    """
+
+    until: tuple[str, ...]
+    max_new_tokens: int
+    sampling: Sampling
+
+
+def options_of(gen_kwargs: Mapping[str, Any], *, prompt: str, repeat: int) -> GenerationOptions:
+    """Options of a request from lm-eval's generation kwargs.
+
+    Args:
+        prompt, repeat: a request's text and how often it was asked before in this call; with the
+            kwarg `seed` they seed its draws, so that no other request changes them.
+
+    Raises:
+        ValueError: an option is not supported at the value that it has.
+    """
+    kwargs: dict[str, Any] = {**normalize_gen_kwargs(dict(gen_kwargs))}
+    until = tuple(stop for stop in kwargs.pop("until") if stop)
+    max_new_tokens = kwargs.pop("max_gen_toks")
+    temperature = float(kwargs.pop("temperature", 0.0))
+    do_sample = kwargs.pop("do_sample")
+    top_p = float(kwargs.pop("top_p", 1.0))
+    seed = kwargs.pop("seed", 0)
+    for name, value in kwargs.items():
+        if name not in NEUTRAL or value not in (NEUTRAL[name], None):
+            raise ValueError(
+                f"generation option {name}={value!r} is not supported: use until, max_gen_toks, "
+                "do_sample, temperature, top_p, seed"
+            )
+    if do_sample and temperature == 0.0:
+        raise ValueError("do_sample=True with temperature 0: give a temperature above 0")
+    digest = hashlib.sha256(f"{seed}\n{repeat}\n{prompt}".encode()).digest()
+    sampling = Sampling(
+        temperature=temperature if do_sample else 0.0,
+        top_p=top_p,
+        seed=int.from_bytes(digest[:8], "big") >> 1,
+    )
+    return GenerationOptions(until, max_new_tokens, sampling)
+
+
+def generate_batch(
+    model: YOCO,
+    tokenizer: Tokenizer,
+    prompts: Sequence[Tokens],
+    options: Sequence[GenerationOptions],
+    *,
+    chunk_size: int,
+    on_read: OnRead,
+) -> list[str]:
+    """Continuations of a batch of prompts, each cut at its first stop string."""
+    rows = read_prompts(
+        model,
+        prompts,
+        extra_capacity=[option.max_new_tokens for option in options],
+        chunk_size=chunk_size,
+        on_read=on_read,
+    )
+    tokens = yoco.generate(
+        model,
+        rows,
+        max_new_tokens=[option.max_new_tokens for option in options],
+        sampling=[option.sampling for option in options],
+        is_finished=_finisher(tokenizer, options),
+    )
+    return [
+        postprocess_generated_text(_decode(tokenizer, ids), list(option.until), None)
+        for ids, option in zip(tokens, options, strict=True)
+    ]
+
+
+def _decode(tokenizer: Tokenizer, ids: list[int]) -> str:
+    return tokenizer.decode([i for i in ids if i != tokenizer.eos_token_id])
+
+
+def _finisher(
+    tokenizer: Tokenizer, options: Sequence[GenerationOptions]
+) -> Callable[[int, list[int]], bool]:
+    def is_finished(index: int, ids: list[int]) -> bool:
+        if ids[-1] == tokenizer.eos_token_id:
+            return True
+        if not options[index].until:
+            return False
+        text = _decode(tokenizer, ids)
+        return any(stop in text for stop in options[index].until)
+
+    return is_finished

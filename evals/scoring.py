@@ -1,0 +1,194 @@
+"""Log-likelihoods: each distinct context is read once, its continuations are forks of it.
+
+The cross-decoder and the output head run on the scored rows only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+import yoco
+from yoco import YOCO, Context, Rows
+
+Tokens = np.ndarray  # int32, one dimension
+OnRead = Callable[[int], object]
+
+
+@dataclass
+class Question:
+    """One context and what is to be scored behind it.
+
+    Attributes:
+        context: tokens, at least one.
+        continuations: (index of the request, tokens) pairs; no continuation is empty.
+    """
+
+    context: Tokens
+    continuations: list[tuple[int, Tokens]] = field(default_factory=list)
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that the self-decoder must read: the last of a continuation is only predicted."""
+        return len(self.context) + sum(len(tokens) - 1 for _, tokens in self.continuations)
+
+
+def group_by_context(pairs: Sequence[tuple[Tokens, Tokens]]) -> list[Question]:
+    """Questions of (context, continuation) pairs, longest first; indices count the pairs."""
+    questions: dict[bytes, Question] = {}
+    for index, (context, continuation) in enumerate(pairs):
+        question = questions.setdefault(context.tobytes(), Question(context))
+        question.continuations.append((index, continuation))
+    return sorted(questions.values(), key=lambda question: -question.num_tokens)
+
+
+def batches(
+    questions: Sequence[Question], *, max_questions: int | None, max_tokens: int
+) -> Iterator[list[Question]]:
+    """Consecutive questions in batches of at most `max_tokens`; a longer one stands alone."""
+    batch: list[Question] = []
+    num_tokens = 0
+    for question in questions:
+        full = num_tokens + question.num_tokens > max_tokens or len(batch) == max_questions
+        if batch and full:
+            yield batch
+            batch, num_tokens = [], 0
+        batch.append(question)
+        num_tokens += question.num_tokens
+    if batch:
+        yield batch
+
+
+def read_prompts(
+    model: YOCO,
+    prompts: Sequence[Tokens],
+    *,
+    extra_capacity: Sequence[int],
+    chunk_size: int,
+    on_read: OnRead,
+) -> list[Rows]:
+    """Reads prompts into new contexts: packed into one pass if they fit a chunk, else one by one.
+
+    Args:
+        extra_capacity: for each prompt the tokens that will be read behind it.
+        on_read: told the number of tokens read after each pass.
+
+    Returns:
+        For each prompt its context and last row.
+    """
+    contexts = [
+        yoco.new_context(model, len(prompt) + extra)
+        for prompt, extra in zip(prompts, extra_capacity, strict=True)
+    ]
+    lengths = [len(prompt) for prompt in prompts]
+    if len(prompts) > 1 and sum(lengths) <= chunk_size:
+        hidden = yoco.extend(model, contexts, [to_device(model, prompt) for prompt in prompts])
+        on_read(sum(lengths))
+        last = [x[-1:] for x in hidden.split(lengths)]
+        return [
+            Rows(context, x, [context.length - 1])
+            for context, x in zip(contexts, last, strict=True)
+        ]
+    rows = []
+    for context, prompt in zip(contexts, prompts, strict=True):
+        tokens = torch.from_numpy(prompt.astype(np.int64))
+        for _, hidden in yoco.prefill(model, context, tokens, chunk_size=chunk_size):
+            on_read(len(hidden))
+            last = hidden[-1:]
+        rows.append(Rows(context, last.clone(), [context.length - 1]))
+    return rows
+
+
+def to_device(model: YOCO, tokens: Tokens) -> torch.Tensor:
+    """Tokens (T,) int64 on the model's device."""
+    return torch.from_numpy(tokens.astype(np.int64)).to(model.device)
+
+
+def score_batch(
+    model: YOCO, batch: Sequence[Question], *, chunk_size: int, on_read: OnRead
+) -> list[tuple[int, float, bool]]:
+    """Scores every continuation of a batch of questions.
+
+    Returns:
+        (index of the request, log-likelihood in nats, whether greedy decoding would give it).
+    """
+    contexts = read_prompts(
+        model,
+        [question.context for question in batch],
+        extra_capacity=[0] * len(batch),
+        chunk_size=chunk_size,
+        on_read=on_read,
+    )
+    forks, fork_tokens = _fork_longer(contexts, batch)
+    rows = [*contexts]
+    if forks:
+        lengths = [len(tokens) for tokens in fork_tokens]
+        hidden = yoco.extend(model, forks, [to_device(model, tokens) for tokens in fork_tokens])
+        on_read(sum(lengths))
+        for fork, x in zip(forks, hidden.split(lengths), strict=True):
+            rows.append(Rows(fork, x, range(fork.length - len(x), fork.length)))
+    outputs = yoco.outputs_at(model, rows)
+
+    # the row behind a context predicts the first token of each of its continuations
+    picked, targets, spans = [], [], []
+    next_row = len(batch)
+    for row, question in enumerate(batch):
+        for index, tokens in question.continuations:
+            picked += [row, *range(next_row, next_row + len(tokens) - 1)]
+            next_row += len(tokens) - 1
+            targets.append(tokens)
+            spans.append((index, len(tokens)))
+    log_probs, greedy = yoco.score(
+        model, outputs[picked], to_device(model, np.concatenate(targets))
+    )
+    lengths = [length for _, length in spans]
+    return [
+        (index, float(log_prob.double().sum()), bool(is_greedy.all()))
+        for (index, _), log_prob, is_greedy in zip(
+            spans, log_probs.cpu().split(lengths), greedy.cpu().split(lengths), strict=True
+        )
+    ]
+
+
+def _fork_longer(
+    contexts: Sequence[Rows], batch: Sequence[Question]
+) -> tuple[list[Context], list[Tokens]]:
+    """Forks for the continuations of more than one token, and what each fork has to read."""
+    forks, fork_tokens = [], []
+    for rows, question in zip(contexts, batch, strict=True):
+        for _, tokens in question.continuations:
+            if len(tokens) > 1:
+                forks.append(rows.context.fork(len(tokens) - 1))
+                fork_tokens.append(tokens[:-1])
+    return forks, fork_tokens
+
+
+def score_document(
+    model: YOCO, tokens: Tokens, *, first_scored: int, chunk_size: int, on_read: OnRead
+) -> float:
+    """Log-likelihood in nats of tokens[first_scored:] behind tokens[:first_scored], in one pass.
+
+    Each chunk's rows go through the cross-decoder as soon as its K and V are there, so nothing
+    but the KV cache grows with the document.
+
+    Args:
+        tokens: (T,), T above first_scored.
+        first_scored: at least 1.
+    """
+    inputs = torch.from_numpy(tokens[:-1].astype(np.int64))
+    context = yoco.new_context(model, len(inputs))
+    total = 0.0
+    for start, hidden in yoco.prefill(model, context, inputs, chunk_size=chunk_size):
+        stop = start + len(hidden)
+        first = max(start, first_scored - 1)
+        if first < stop:
+            outputs = yoco.outputs_at(
+                model, [Rows(context, hidden[first - start :], range(first, stop))]
+            )
+            targets = to_device(model, tokens[first + 1 : stop + 1])
+            total += float(yoco.score(model, outputs, targets)[0].double().sum())
+        on_read(len(hidden))
+    return total

@@ -1,0 +1,43 @@
+"""The colours of a score: red through yellow to green, told apart by lightness as well as hue.
+
+Most people who confuse red with green still see lightness and blue. So lightness never falls
+from 0 to 1, and the green holds enough blue to differ from the yellow.
+"""
+
+import numpy as np
+from matplotlib.colors import LinearSegmentedColormap
+
+MISSING_FACE = "#EFEFF1"
+MISSING_HATCH = "#A3A3AB"
+TEXT_DARK = "#1F2328"
+TEXT_LIGHT = "#FFFFFF"
+
+_STOPS = [
+    (0.00, "#B42B46"),
+    (0.25, "#D4604A"),
+    (0.50, "#E4934C"),
+    (0.75, "#EBC45E"),
+    (1.00, "#8FE6BB"),
+]
+
+
+def score_colormap() -> LinearSegmentedColormap:
+    """The colormap for scores 0..1."""
+    return LinearSegmentedColormap.from_list("yoco_score", _STOPS, N=512)
+
+
+def text_colour(rgb: np.ndarray) -> str:
+    """Dark or light, whichever stands out more on a background of `rgb` (three floats 0..1)."""
+    luminance = relative_luminance(rgb)
+    # WCAG contrast against black and against white, which meet where these products are equal.
+    return TEXT_LIGHT if (luminance + 0.05) ** 2 < 0.05 * 1.05 else TEXT_DARK
+
+
+def relative_luminance(rgb: np.ndarray) -> np.ndarray:
+    """Luminance 0..1 of sRGB colours (..., 3).
+
+    Source: WCAG 2.2, "relative luminance".
+    """
+    rgb = np.asarray(rgb, dtype=np.float64)
+    linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
+    return linear @ np.array([0.2126, 0.7152, 0.0722])

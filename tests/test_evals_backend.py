@@ -1,0 +1,223 @@
+"""The lm-eval backend against full forwards, on the embedded checkpoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import TemplateLM
+
+from evals.backend import YOCOLM
+
+# of a log-likelihood in nats, summed over tens of tokens
+TOLERANCE = 2e-3
+TEXT = "The road follows the river. The wind moves the barley, and the light goes down."
+
+
+@pytest.fixture(scope="module")
+def lm() -> YOCOLM:
+    return YOCOLM("demo", device="cpu")
+
+
+def requests(kind: str, *arguments: tuple[Any, ...]) -> list[Instance]:
+    return [
+        Instance(kind, {}, args, index)  # pyright: ignore[reportArgumentType]
+        for index, args in enumerate(arguments)
+    ]
+
+
+def log_probs(lm: YOCOLM, tokens: list[int]) -> torch.Tensor:
+    """(T, V), of what follows each token, by the reference."""
+    return lm.model(torch.tensor([tokens]))[0].log_softmax(-1)
+
+
+def brute_force(lm: YOCOLM, context: list[int], continuation: list[int]) -> tuple[float, bool]:
+    rows = log_probs(lm, [*context, *continuation][:-1])[len(context) - 1 :]
+    targets = torch.tensor(continuation)
+    return (
+        float(rows.gather(1, targets[:, None]).sum()),
+        bool((rows.argmax(-1) == targets).all()),
+    )
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, None])
+def test_loglikelihoods(lm: YOCOLM, batch_size: int | None) -> None:
+    pairs = [
+        (TEXT, " It was like this yesterday."),
+        (TEXT, " It"),
+        (TEXT + " ", "white space in front belongs to the continuation"),
+        (TEXT, " The"),
+        (TEXT, " The"),
+        ("Where?", " Here"),
+    ]
+    lm.batch_size = batch_size
+    results = lm.loglikelihood(requests("loglikelihood", *pairs), disable_tqdm=True)
+    lm.batch_size = None
+    for pair, result in zip(pairs, results, strict=True):
+        expected, greedy = brute_force(lm, *map(list, TemplateLM._encode_pair(lm, *pair)))
+        assert result[0] == pytest.approx(expected, abs=TOLERANCE)
+        assert result[1] == greedy
+
+
+def test_loglikelihood_without_a_context_stands_behind_bos(lm: YOCOLM) -> None:
+    result = lm.loglikelihood(requests("loglikelihood", ("", TEXT)), disable_tqdm=True)[0]
+    tokens = lm.tok_encode(TEXT, add_special_tokens=False)
+    assert lm.tok_encode(TEXT) == [lm.prefix_token_id, *tokens]
+    assert result[0] == pytest.approx(brute_force(lm, [0], tokens)[0], abs=TOLERANCE)
+
+
+@pytest.mark.parametrize("max_length", [1000, 7])
+def test_rolling_scores_every_token_once(lm: YOCOLM, max_length: int) -> None:
+    model = YOCOLM("demo", device="cpu", max_length=max_length, chunk_size=5)
+    tokens = lm.tok_encode(TEXT, add_special_tokens=False)
+    result = model.loglikelihood_rolling(
+        requests("loglikelihood_rolling", (TEXT,)), disable_tqdm=True
+    )
+    expected, start = 0.0, 0
+    while start < len(tokens):
+        # lm-eval's windows: the last is as long as the others, and scores what is left
+        stop = min(start + max_length, len(tokens))
+        window = [lm.prefix_token_id, *tokens][max(0, stop - max_length) : stop]
+        rows = log_probs(lm, window)[-(stop - start) :]
+        expected += float(rows.gather(1, torch.tensor(tokens[start:stop])[:, None]).sum())
+        start = stop
+    assert result == [pytest.approx(expected, abs=TOLERANCE)]
+    # the form of later releases: a pair in, a pair out
+    pair = model.loglikelihood_rolling(
+        requests("loglikelihood_rolling", ("", TEXT)), disable_tqdm=True
+    )
+    assert pair == [(result[0], False)]
+
+
+@pytest.mark.parametrize("batch_size", [1, None])
+def test_generation_is_that_of_full_recomputation(lm: YOCOLM, batch_size: int | None) -> None:
+    prompts = [TEXT, "Once upon a time", TEXT + " And then"]
+    kwargs = [
+        {"max_gen_toks": 12, "until": []},
+        {"max_gen_toks": 5, "until": []},
+        {"max_gen_toks": 12, "until": [" the", "\n"]},
+    ]
+    lm.batch_size = batch_size
+    results = lm.generate_until(
+        requests("generate_until", *zip(prompts, kwargs, strict=True)), disable_tqdm=True
+    )
+    lm.batch_size = None
+    for prompt, options, result in zip(prompts, kwargs, results, strict=True):
+        tokens = lm.tok_encode(prompt)
+        length = len(tokens)
+        for _ in range(options["max_gen_toks"]):
+            tokens.append(int(log_probs(lm, tokens)[-1].argmax()))
+        text = lm.tok_decode(tokens[length:])
+        for stop in options["until"]:
+            text = text.split(stop)[0]
+        assert result == text
+
+
+def test_repeats_of_a_sampled_prompt_differ_and_can_be_repeated(lm: YOCOLM) -> None:
+    options = {"do_sample": True, "temperature": 1.5, "max_gen_toks": 8}
+    twice = requests("generate_until", (TEXT, options), (TEXT, options))
+    first = lm.generate_until(twice, disable_tqdm=True)
+    assert first[0] != first[1]
+    assert lm.generate_until(twice, disable_tqdm=True) == first
+
+
+def test_what_does_not_fit_is_an_error_that_says_what_to_do() -> None:
+    lm = YOCOLM("demo", device="cpu", max_length=10)
+    message = (
+        r"prompt is 2\d tokens and 4 more are to be generated, but the model holds 10: "
+        "raise max_length, drop that length, or give truncation=left"
+    )
+    with pytest.raises(ValueError, match=message):
+        lm.generate_until(requests("generate_until", (TEXT, {"max_gen_toks": 4})))
+    with pytest.raises(ValueError, match="more are to be scored, but the model holds 10"):
+        lm.loglikelihood(requests("loglikelihood", (TEXT, " It was")), disable_tqdm=True)
+
+
+def test_truncation_drops_the_beginning_when_asked_for(lm: YOCOLM) -> None:
+    short = YOCOLM("demo", device="cpu", max_length=10, truncation="left")
+    pair = (TEXT, " It was like this")
+    result = short.loglikelihood(requests("loglikelihood", pair), disable_tqdm=True)[0]
+    context, continuation = map(list, TemplateLM._encode_pair(lm, *pair))
+    kept = context[len(context) - (10 - len(continuation) + 1) :]
+    assert result[0] == pytest.approx(brute_force(lm, kept, continuation)[0], abs=TOLERANCE)
+
+
+def test_every_request_reaches_the_cache_under_its_own_arguments(lm: YOCOLM) -> None:
+    seen: list[tuple[str, Any, Any]] = []
+
+    class Hook:
+        def add_partial(self, kind: str, arguments: Any, result: Any) -> None:
+            seen.append((kind, arguments, result))
+
+    before, lm.cache_hook = lm.cache_hook, Hook()  # pyright: ignore[reportAttributeAccessIssue]
+    pair, prompt = (TEXT + " ", "x"), (TEXT, {"max_gen_toks": 2, "until": ["."]})
+    lm.loglikelihood(requests("loglikelihood", pair), disable_tqdm=True)
+    lm.loglikelihood_rolling(requests("loglikelihood_rolling", (TEXT,)), disable_tqdm=True)
+    lm.generate_until(requests("generate_until", prompt), disable_tqdm=True)
+    lm.cache_hook = before
+    assert [(kind, arguments) for kind, arguments, _ in seen] == [
+        ("loglikelihood", pair),
+        ("loglikelihood_rolling", (TEXT,)),
+        ("generate_until", prompt),
+    ]
+    assert all(result is not None for _, _, result in seen)
+
+
+def test_model_args_win_over_the_command_line() -> None:
+    lm = YOCOLM.create_from_arg_obj(
+        {"pretrained": "demo", "batch_size": 3, "device": "cpu"},
+        {"batch_size": 1, "max_batch_size": None, "device": "cuda:0"},
+    )
+    assert (lm.batch_size, lm.device.type) == (3, "cpu")
+    lm = YOCOLM.create_from_arg_string("pretrained=demo,device=cpu", {"batch_size": "auto:4"})
+    assert lm.batch_size is None
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"pretrained": "demo", "dtyp": "x"}, "unknown model argument 'dtyp': did you mean 'dtype'"),
+        ({"dtype": "auto"}, "no checkpoint given: add --model_args pretrained=PATH"),
+        ({"pretrained": "demo", "batch_size": "many"}, "batch_size is 'many': it must be auto"),
+        ({"pretrained": "demo", "truncation": "right"}, "truncation is 'right': it must be one of"),
+        ({"pretrained": "demo", "chunk_size": -1}, "chunk_size is -1: it must be at least 1"),
+    ],
+)
+def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        YOCOLM.create_from_arg_obj({"device": "cpu", **arguments})
+
+
+def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
+    from tokenizers import Tokenizer, models
+
+    vocab = {f"w{i}": i for i in range(5000)}
+    Tokenizer(models.WordLevel(vocab, unk_token="w0")).save(str(tmp_path / "tokenizer.json"))
+    with pytest.raises(ValueError, match="has 5,000 ids but the checkpoint demo only 4,096"):
+        YOCOLM("demo", device="cpu", tokenizer=str(tmp_path / "tokenizer.json"))
+
+
+def test_chat_templates(lm: YOCOLM, monkeypatch: pytest.MonkeyPatch) -> None:
+    history = [{"role": "system", "content": "S"}, {"role": "user", "content": "U"}]
+    with pytest.raises(ValueError, match="has no chat template: leave out --apply_chat_template"):
+        lm.apply_chat_template(history)
+    template = (
+        "{% for m in messages %}{% if m.role == 'system' %}{{ raise_exception('no system') }}"
+        "{% endif %}[{{ m.role }}]{{ m.content }}{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    monkeypatch.setattr(lm.tokenizer, "chat_template", template)
+    assert lm.apply_chat_template(history[1:]) == "[user]U[assistant]"
+    assert lm.apply_chat_template(history) == "[user]U[assistant]"
+    assert lm.chat_template(True) == template
+
+
+def test_the_record_of_a_run_names_the_checkpoint(lm: YOCOLM) -> None:
+    info = lm.get_model_info()
+    assert len(info["model_sha"]) == len(info["tokenizer_sha"]) == 64
+    assert info["model_num_parameters"] == sum(p.numel() for p in lm.model.parameters())
+    assert info["kernels"]["window_attention"] == "sdpa"
+    assert (lm.rank, lm.world_size) == (0, 1)

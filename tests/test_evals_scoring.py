@@ -1,0 +1,100 @@
+"""Shared-context log-likelihoods against a full forward of every request by itself."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+
+from evals.scoring import Tokens, batches, group_by_context, score_batch, score_document
+from yoco import YOCO
+
+TOLERANCE = 2e-4
+
+
+def random_tokens(length: int, seed: int) -> Tokens:
+    return np.random.default_rng(seed).integers(0, 61, length).astype(np.int32)
+
+
+def brute_force(model: YOCO, context: Tokens, continuation: Tokens) -> tuple[float, bool]:
+    whole = torch.from_numpy(np.concatenate((context, continuation)).astype(np.int64))
+    log_probs = model(whole[None, :-1])[0].log_softmax(-1)[len(context) - 1 :]
+    targets = whole[len(context) :]
+    greedy = bool((log_probs.argmax(-1) == targets).all())
+    return float(log_probs.gather(1, targets[:, None]).sum()), greedy
+
+
+def pairs(model: YOCO) -> list[tuple[Tokens, Tokens]]:
+    """Contexts with one and several continuations, of one and several tokens, some greedy."""
+    made = []
+    for seed, length in enumerate((1, 30, 12)):
+        context = random_tokens(length, seed)
+        for number, size in enumerate((1, 4, 1, 17)):
+            made.append((context, random_tokens(size, 10 * seed + number)))
+        best = model(torch.from_numpy(context.astype(np.int64))[None])[0, -1].argmax()
+        made.append((context, np.asarray([int(best)], np.int32)))
+    # the requests of one context need not stand together
+    return made[::2] + made[1::2]
+
+
+@pytest.mark.parametrize(
+    ("max_questions", "max_tokens", "chunk_size"), [(1, 1000, 5), (None, 1000, 1000), (2, 60, 7)]
+)
+def test_every_request_equals_its_own_forward(
+    any_model: YOCO, max_questions: int | None, max_tokens: int, chunk_size: int
+) -> None:
+    requests = pairs(any_model)
+    results = {}
+    num_read = 0
+
+    def on_read(num_tokens: int) -> None:
+        nonlocal num_read
+        num_read += num_tokens
+
+    questions = group_by_context(requests)
+    for batch in batches(questions, max_questions=max_questions, max_tokens=max_tokens):
+        for index, *result in score_batch(any_model, batch, chunk_size=chunk_size, on_read=on_read):
+            assert index not in results
+            results[index] = result
+    assert num_read == sum(question.num_tokens for question in questions)
+    assert len(results) == len(requests)
+    for index, (context, continuation) in enumerate(requests):
+        expected, greedy = brute_force(any_model, context, continuation)
+        assert results[index][0] == pytest.approx(expected, abs=TOLERANCE)
+        assert results[index][1] == greedy
+    assert any(greedy for _, greedy in results.values())
+
+
+def test_a_context_is_read_once() -> None:
+    context = random_tokens(100, 0)
+    questions = group_by_context([(context, random_tokens(n, n)) for n in (1, 3, 2)])
+    assert len(questions) == 1
+    assert questions[0].num_tokens == 100 + 0 + 2 + 1
+
+
+def test_batches_keep_within_their_bounds() -> None:
+    questions = group_by_context([(random_tokens(n, n), random_tokens(1, 0)) for n in range(1, 40)])
+    assert [q.num_tokens for q in questions] == list(range(39, 0, -1))
+    made = list(batches(questions, max_questions=3, max_tokens=30))
+    assert [q for batch in made for q in batch] == questions
+    assert max(map(len, made)) == 3
+    for batch in made:
+        assert len(batch) == 1 or sum(q.num_tokens for q in batch) <= 30
+
+
+@pytest.mark.parametrize("chunk_size", [1, 9, 1000])
+@pytest.mark.parametrize("first_scored", [1, 7, 39])
+def test_a_document_in_one_pass(any_model: YOCO, chunk_size: int, first_scored: int) -> None:
+    document = random_tokens(40, 3)
+    total = score_document(
+        any_model,
+        document,
+        first_scored=first_scored,
+        chunk_size=chunk_size,
+        on_read=lambda n: None,
+    )
+    expected, _ = brute_force(any_model, document[:first_scored], document[first_scored:])
+    assert total == pytest.approx(expected, abs=TOLERANCE)
+    # negative control: a score that leaves out the first token is another
+    shorter, _ = brute_force(any_model, document[: first_scored + 1], document[first_scored + 1 :])
+    assert total != pytest.approx(shorter, abs=TOLERANCE)
