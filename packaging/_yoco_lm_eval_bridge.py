@@ -1,0 +1,164 @@
+"""Makes lm-eval know `--model yoco` and our tasks, unmodified, in releases without plug-ins.
+
+Every start of Python in the environment imports this module (through yoco_lm_eval.pth, and from
+Python 3.15 on through yoco_lm_eval.start). So it imports only what a starting interpreter has
+loaded anyway, and does nothing until lm_eval itself is imported. It is a module of its own, not
+part of `evals`, because importing that would run the package in every program.
+
+YOCO_LM_EVAL_BRIDGE=0 switches it off.
+"""
+
+import os
+import sys
+
+# These names are common, so each with a module that tells ours from foreign packages.
+_MARKERS = {"evals": "backend.py", "tasks": "needles.py", "yoco": "rotary.py"}
+
+
+def install(*, force: bool = False) -> None:
+    """Has lm_eval's modules extended as they are imported, or at once where they have been.
+
+    Calling it again changes nothing.
+
+    Args:
+        force: also where YOCO_LM_EVAL_BRIDGE=0; for `yoco run`, which asks for it by name.
+    """
+    if os.environ.get("YOCO_LM_EVAL_BRIDGE") == "0" and not force:
+        return
+    if _Finder not in sys.meta_path:
+        sys.meta_path.insert(0, _Finder)
+    for name in _HOOKS:
+        if name in sys.modules:
+            _extend(sys.modules[name])
+
+
+def folder_of(package: str) -> str:
+    """Returns the folder of our package `package`, without importing it.
+
+    Raises:
+        ImportError: Python finds a foreign package of that name first, or none; in one line.
+    """
+    from importlib.util import find_spec
+
+    try:
+        spec = find_spec(package)
+    except ValueError:
+        # Something put a module without a spec under this name into sys.modules.
+        origin, folders = getattr(sys.modules[package], "__file__", None), []
+    else:
+        origin = spec and spec.origin
+        # A namespace package has several folders and no origin.
+        folders = list(spec.submodule_search_locations or ()) if spec else []
+    for folder in folders:
+        if os.path.isfile(os.path.join(folder, _MARKERS[package])):
+            return folder
+    found = folders[0] if folders else origin
+    if found is None:
+        raise ImportError(f"our package {package!r} is not found: install yoco-evals again")
+    raise ImportError(
+        f"{found} hides our package {package!r}: "
+        "run from another folder, or rename or uninstall what lies there"
+    )
+
+
+def _register_backend(_module) -> None:
+    # Not on import of lm_eval.api.registry: lm_eval fills its registry of models only while
+    # that is empty, so an earlier entry would hide hf, vllm and all others.
+    from lm_eval.api.registry import model_registry
+
+    try:
+        for package in ("evals", "tasks", "yoco"):
+            folder_of(package)
+        backend = "evals.backend:YOCOLM"
+    except ImportError as error:
+        backend = _HiddenBackend(f"--model yoco cannot be used, because {error}")
+    if "yoco" not in model_registry:
+        # Also an instance may stand there: the registry checks the type of classes only.
+        model_registry.register("yoco", target=backend)  # pyright: ignore[reportArgumentType]
+    elif isinstance(backend, _HiddenBackend):
+        # lm_eval has resolved our entry point by itself, and would end in a traceback.
+        _say(backend.message)
+
+
+class _HiddenBackend:
+    """Stands in for YOCOLM where its modules are hidden: fails when used, not when registered."""
+
+    def __init__(self, message: str) -> None:
+        self.message = message
+
+    def create_from_arg_obj(self, *_args, **_kwargs):
+        # Under lm_eval's command a user's error is one line; a program gets an exception.
+        if "lm_eval._cli" not in sys.modules:
+            raise ImportError(self.message)
+        _say(self.message)
+        raise SystemExit(2)
+
+    create_from_arg_string = create_from_arg_obj
+
+
+def _add_task_folder(module) -> None:
+    import functools
+    import inspect
+
+    original = module.TaskManager.__init__
+    signature = inspect.signature(original)
+    # Releases that read the entry points of `lm_eval.tasks` find the folder by themselves.
+    finds_plugins = hasattr(module, "discover_plugin_task_paths")
+
+    @functools.wraps(original)
+    def __init__(self, *args, **kwargs):
+        call = signature.bind(self, *args, **kwargs)
+        try:
+            ours = os.path.join(folder_of("tasks"), "yaml")
+        except ImportError as error:
+            _say(f"our tasks are missing, because {error}")
+        else:
+            if not finds_plugins:
+                given = call.arguments.get("include_path") or []
+                given = list(given) if isinstance(given, (list, tuple)) else [given]
+                # Later folders win, so the user's own come last.
+                call.arguments["include_path"] = [ours, *(p for p in given if str(p) != ours)]
+        original(*call.args, **call.kwargs)
+
+    module.TaskManager.__init__ = __init__
+
+
+_HOOKS = {"lm_eval.models": _register_backend, "lm_eval.tasks.manager": _add_task_folder}
+
+
+class _Finder:
+    """Finds the modules of _HOOKS as Python would, and has each extended after it has run."""
+
+    @staticmethod
+    def find_spec(name, path=None, target=None):
+        if name not in _HOOKS:
+            return None
+        from importlib.machinery import PathFinder
+
+        spec = PathFinder.find_spec(name, path, target)
+        if spec is None or spec.loader is None:
+            return spec
+        run = spec.loader.exec_module
+
+        def run_and_extend(module):
+            run(module)
+            _extend(module)
+
+        # On the instance: a loader of another type would break importlib.resources.
+        spec.loader.exec_module = run_and_extend
+        return spec
+
+
+def _extend(module) -> None:
+    if hasattr(module, "_yoco_extended"):
+        return
+    module._yoco_extended = True
+    try:
+        _HOOKS[module.__name__](module)
+    except (ImportError, AttributeError, TypeError, ValueError) as error:
+        # A release of lm_eval that looks different inside must go on working for all others.
+        _say(f"{module.__name__} could not be extended ({error!r}): use lm-eval 0.4.13")
+
+
+def _say(message: str) -> None:
+    print(f"yoco-evals: {message}", file=sys.stderr)
