@@ -2,10 +2,8 @@
 
     python benchmarks/loglikelihood.py --pretrained demo --data DIR --limit 200
 
-DIR holds arc_easy.jsonl, piqa.jsonl, winogrande.jsonl and boolq.jsonl as MosaicML's llm-foundry
-lays them out (`query`, `choices`, `gold`; winogrande `context_options`, `continuation`, `gold`).
-The task files are written on the spot and read by lm-eval like any local task. Printed are the
-largest difference of a log-likelihood, the accuracy, and the seconds of both ways.
+DIR is what `local_tasks.py` takes. Printed are the largest difference of a log-likelihood, how
+many requests agree on whether they are greedy, the accuracy, and the seconds of both ways.
 """
 
 from __future__ import annotations
@@ -17,45 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.evaluator import simple_evaluate
 from lm_eval.tasks import TaskManager
+from local_tasks import MULTIPLE_CHOICE, write_tasks
 
 from evals.backend import YOCOLM
-
-COMMON = {
-    "dataset_path": "json",
-    "test_split": "test",
-    "output_type": "multiple_choice",
-    "doc_to_target": "gold",
-    "metric_list": [{"metric": "acc", "aggregation": "mean", "higher_is_better": True}],
-}
-TASKS: dict[str, dict[str, Any]] = {
-    "arc_easy": {"doc_to_text": "{{query}}\nAnswer:", "doc_to_choice": "choices"},
-    "piqa": {"doc_to_text": "{{query.strip()}}\nAnswer:", "doc_to_choice": "choices"},
-    # the continuation is the same, the context differs: lm-eval scores each pair
-    "winogrande": {
-        "doc_to_text": "gold",
-        "doc_to_choice": "context_options",
-        "doc_to_target": "continuation",
-    },
-    "boolq": {"doc_to_text": "{{query}}\nAnswer:", "doc_to_choice": "choices"},
-}
-
-
-def local_tasks(folder: Path, data: Path) -> TaskManager:
-    """Writes a task file for each benchmark and returns a manager that knows them."""
-    for name, fields in TASKS.items():
-        task = {
-            "task": f"local_{name}",
-            **COMMON,
-            "dataset_kwargs": {"data_files": {"test": str(data / f"{name}.jsonl")}},
-            **fields,
-        }
-        (folder / f"{name}.yaml").write_text(yaml.safe_dump(task))
-    return TaskManager(include_path=str(folder), include_defaults=False)
 
 
 def requests_of(task: Any, limit: int | None) -> list[Instance]:
@@ -78,7 +44,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pretrained", default="demo")
     parser.add_argument("--data", type=Path, required=True)
-    parser.add_argument("--tasks", nargs="+", default=list(TASKS))
+    parser.add_argument("--tasks", nargs="+", default=list(MULTIPLE_CHOICE))
     parser.add_argument("--limit", type=int, help="documents a task; all where not given")
     parser.add_argument("--device", default="auto")
     options = parser.parse_args()
@@ -87,7 +53,8 @@ def main() -> None:
     print(f"{'task':12}{'requests':>9}{'max diff':>10}{'greedy =':>10}{'acc':>8}"
           f"{'ours s':>8}{'brute s':>9}{'ratio':>7}")  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
-        manager = local_tasks(Path(folder), options.data.resolve())
+        write_tasks(Path(folder), options.data.resolve())
+        manager = TaskManager(include_path=folder, include_defaults=False)
         for name in options.tasks:
             task = manager.load([f"local_{name}"])["tasks"][f"local_{name}"]
             requests = requests_of(task, options.limit)

@@ -20,7 +20,7 @@ def retention(
     state: Tensor,
     lengths: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
-    """As `reference.retention`; fla's scale is D^-0.5 by default, its state float32."""
+    """As `reference.retention`; fla too scales q by D^-0.5, its state is float32."""
     # optional, and seconds to import: only where it is used
     from fla.ops.simple_gla import chunk_simple_gla  # pyright: ignore[reportMissingImports]
 

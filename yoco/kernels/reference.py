@@ -85,7 +85,10 @@ def retention(
     state: Tensor,
     lengths: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
-    """Gated retention, token by token: S_t = exp(g_t) S_{t-1} + (k_t D^-0.5)^T v_t, o_t = q_t S_t.
+    """Gated retention, token by token: S_t = exp(g_t) S_{t-1} + k_t^T v_t, o_t = D^-0.5 q_t S_t.
+
+    The official code scales k instead of q, with the same output; the state here is that of
+    flash-linear-attention.
 
     Args:
         q, k, v: (N, H, D).
@@ -97,7 +100,7 @@ def retention(
         Output (N, H, D) in q's dtype, before the norm; state after the call, float32.
     """
     outputs, states = [], []
-    tensors = (q.float(), k.float() * q.shape[-1] ** -0.5, v.float(), log_decay.float())
+    tensors = (q.float() * q.shape[-1] ** -0.5, k.float(), v.float(), log_decay.float())
     spans = [t.split(list(lengths)) for t in tensors]
     for memory, *sequence in zip(state, *spans, strict=True):
         for q_t, k_t, v_t, g_t in zip(*sequence, strict=True):

@@ -248,7 +248,7 @@ def retention_chunked(
     lengths: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
     """As `reference.retention`, in chunks: matrix products inside, one state update between."""
-    tensors = (q.float(), k.float() * q.shape[-1] ** -0.5, v.float(), log_decay.float())
+    tensors = (q.float() * q.shape[-1] ** -0.5, k.float(), v.float(), log_decay.float())
     spans = [tensor.transpose(0, 1).split(list(lengths), dim=1) for tensor in tensors]
     outputs, states = [], []
     for memory, *sequence in zip(state, *spans, strict=True):
