@@ -1,16 +1,21 @@
-"""Early-exit prefill of the paper's 3B shape with random weights: seconds and peak memory.
+"""Early-exit prefill by length: seconds, time per token, peak memory.
 
-    python benchmarks/prefill.py --lengths 32768 131072 1048576
+    python benchmarks/prefill.py --lengths 32768 131072 1048576         # the paper's 3B shape, GPU
+    python benchmarks/prefill.py --pretrained demo --lengths 4096 65536 1048576 --rounds 3
 
-One line a mixer and length. The model is made on the spot (no checkpoint is needed); its weights
-are random, so only time and memory mean something.
+Without --pretrained the model is the paper's 3B shape with random weights in bfloat16, made on the
+spot in both variants: only time and memory mean something. The lengths are measured in turn, round
+after round, and the median is printed with its ratio to that of the first length.
 """
 
 from __future__ import annotations
 
 import argparse
 import platform
+import resource
+import statistics
 import time
+from collections.abc import Iterator
 
 import torch
 
@@ -39,52 +44,93 @@ MIXERS = {
 }
 
 
-def random_model(mixer: str, backend: str) -> YOCO:
-    """The 3B shape in bfloat16 on the GPU, weights of the size that training starts from."""
+def random_model(mixer: str, backend: str, device: torch.device) -> YOCO:
+    """The 3B shape in bfloat16, weights of the size that training starts from."""
     torch.set_default_dtype(torch.bfloat16)
-    with torch.device("cuda"):
+    with device:
         model = YOCO(YOCOConfig(**SHAPE, **MIXERS[mixer]))
     torch.set_default_dtype(torch.float32)
     model.kernels = choose_kernels(backend, model.device, model.dtype)
     return model.eval().requires_grad_(False)
 
 
-def measure(model: YOCO, length: int, chunk_size: int) -> tuple[float, float, float]:
-    """Seconds of prefill, seconds of the first token behind it, peak GiB."""
-    tokens = torch.randint(100_000, (length,), generator=torch.Generator().manual_seed(0))
-    torch.cuda.reset_peak_memory_stats()
-    torch.cuda.synchronize()
+def models(options: argparse.Namespace) -> Iterator[tuple[str, YOCO]]:
+    """What is measured, one in memory at a time."""
+    if options.pretrained:
+        yield options.pretrained, yoco.load(options.pretrained, backend=options.backend)
+        return
+    for mixer in options.mixers:
+        yield f"3B {mixer}", random_model(mixer, options.backend, torch.device("cuda"))
+
+
+def synchronize(model: YOCO) -> None:
+    if model.device.type == "cuda":
+        torch.cuda.synchronize()
+
+
+def peak_gib(model: YOCO) -> float:
+    """Of the GPU since the last reset; of the whole process on a CPU."""
+    if model.device.type == "cuda":
+        return torch.cuda.max_memory_allocated() / 2**30
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def measure(model: YOCO, length: int, chunk_size: int) -> tuple[float, float]:
+    """Seconds of prefill, and of the first token behind it."""
+    tokens = torch.randint(
+        model.config.vocab_size, (length,), generator=torch.Generator().manual_seed(0)
+    )
+    synchronize(model)
     started = time.perf_counter()
     context = yoco.new_context(model, length)
     last = yoco.prefill_last(model, context, tokens, chunk_size=chunk_size)
-    torch.cuda.synchronize()
+    synchronize(model)
     read = time.perf_counter()
     yoco.logits_at(model, [last])
-    torch.cuda.synchronize()
-    return read - started, time.perf_counter() - read, torch.cuda.max_memory_allocated() / 2**30
+    synchronize(model)
+    return read - started, time.perf_counter() - read
+
+
+def report(name: str, model: YOCO, options: argparse.Namespace, chunk_size: int) -> None:
+    """Prints a line for each length."""
+    measure(model, 2 * chunk_size, chunk_size)
+    taken: dict[int, list[tuple[float, float]]] = {length: [] for length in options.lengths}
+    peaks: dict[int, float] = {}
+    for _ in range(options.rounds):
+        for length in options.lengths:
+            if model.device.type == "cuda":
+                torch.cuda.reset_peak_memory_stats()
+            taken[length].append(measure(model, length, chunk_size))
+            peaks.setdefault(length, peak_gib(model))
+    base = None
+    for length, runs in taken.items():
+        prefill_s, first_s = map(statistics.median, zip(*runs, strict=True))
+        per_token = prefill_s / length * 1e6
+        base = base or per_token
+        times = f"{prefill_s:>10.2f}{per_token:>10.2f}{per_token / base:>7.2f}{first_s:>9.3f}"
+        print(f"{name:24}{chunk_size:>8}{length:>10}{times}{peaks[length]:>9.2f}", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--lengths", type=int, nargs="+", default=[32_768, 131_072, 1_048_576])
-    parser.add_argument("--chunk-sizes", type=int, nargs="+", default=[16_384])
+    parser.add_argument("--pretrained", help="a checkpoint, instead of the random 3B shape")
     parser.add_argument("--mixers", nargs="+", default=list(MIXERS))
+    parser.add_argument("--lengths", type=int, nargs="+", default=[32_768, 131_072, 1_048_576])
+    parser.add_argument("--chunk-sizes", type=int, nargs="+")
+    parser.add_argument("--rounds", type=int, default=1)
     parser.add_argument("--backend", default="auto")
     options = parser.parse_args()
-    print(f"torch {torch.__version__}, {torch.cuda.get_device_name()}, {platform.python_version()}")
-    print(f"{'mixer':16}{'kernels':>40}{'chunk':>8}{'length':>10}{'prefill s':>11}"
-          f"{'first s':>9}{'peak GiB':>10}")  # fmt: skip
-    for mixer in options.mixers:
-        model = random_model(mixer, options.backend)
-        kernels = ",".join(model.kernels.names.values())
-        for chunk_size in options.chunk_sizes:
-            measure(model, 2 * chunk_size, chunk_size)
-            for length in options.lengths:
-                prefill_s, first_s, peak = measure(model, length, chunk_size)
-                print(f"{mixer:16}{kernels:>40}{chunk_size:>8}{length:>10}{prefill_s:>11.2f}"
-                      f"{first_s:>9.3f}{peak:>10.1f}", flush=True)  # fmt: skip
+    print(f"torch {torch.__version__}, Python {platform.python_version()}, "
+          f"{torch.get_num_threads()} threads")  # fmt: skip
+    for name, model in models(options):
+        kind = torch.cuda.get_device_name() if model.device.type == "cuda" else "CPU"
+        print(f"{kind}, {model.dtype}, kernels {model.kernels.names}")
+        print(f"{'model':24}{'chunk':>8}{'length':>10}{'prefill s':>10}{'us/token':>10}"
+              f"{'ratio':>7}{'first s':>9}{'peak GiB':>9}")  # fmt: skip
+        default = 16_384 if model.device.type == "cuda" else 2048
+        for chunk_size in options.chunk_sizes or [default]:
+            report(name, model, options, chunk_size)
         del model
-        torch.cuda.empty_cache()
 
 
 if __name__ == "__main__":

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 import inspect
 import logging
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-import jinja2
 import numpy as np
 import torch
 from lm_eval.api.instance import Instance
@@ -18,8 +17,10 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from tqdm import tqdm
 
 import yoco
+from evals.chat import render_chat
 from evals.distributed import Processes
 from evals.generation import GenerationOptions, generate_batch, options_of
+from evals.model_args import batch_limit, merged_model_args, one_of, positive
 from evals.scoring import (
     Tokens,
     batches,
@@ -87,16 +88,18 @@ class YOCOLM(TemplateLM):
         if device == "cuda:0" and not torch.cuda.is_available():
             logger.info("no CUDA device here: running on the CPU")
             device = "auto"
-        self.batch_size = _batch_size(batch_size, max_batch_size)
-        self.truncation = _one_of("truncation", truncation, (None, "left"))
+        self.batch_size = batch_limit(batch_size, max_batch_size)
+        self.truncation = one_of("truncation", truncation, (None, "left"))
         path = resolve_path(pretrained)
         self.model = yoco.load(
             path, device=device, dtype=dtype, rope_precision=rope_precision, backend=backend
         )
-        self.chunk_size = _positive("chunk_size", chunk_size or CHUNK_SIZE[self.device.type])
-        self.max_length = _positive(
-            "max_length", max_length or self.model.config.max_length or DEFAULT_MAX_LENGTH
-        )
+        if chunk_size is None:
+            chunk_size = CHUNK_SIZE[self.device.type]
+        if max_length is None:
+            max_length = self.model.config.max_length or DEFAULT_MAX_LENGTH
+        self.chunk_size = positive("chunk_size", chunk_size)
+        self.max_length = positive("max_length", max_length)
         self.text = load_tokenizer(str(tokenizer or path))
         if self.text.vocab_size > self.model.config.vocab_size:
             raise ValueError(
@@ -116,16 +119,15 @@ class YOCOLM(TemplateLM):
         cls, arg_dict: Mapping[str, Any], additional_config: Mapping[str, Any] | None = None
     ) -> YOCOLM:
         """The backend of `--model_args`, which win over `--batch_size` and `--device`."""
-        defaults = {k: v for k, v in (additional_config or {}).items() if v is not None}
         known = list(inspect.signature(cls.__init__).parameters)[1:]
-        for name in arg_dict:
-            if name not in known:
-                near = difflib.get_close_matches(name, known, n=1)
-                hint = f"did you mean {near[0]!r}?" if near else f"known are {', '.join(known)}"
-                raise ValueError(f"unknown model argument {name!r}: {hint}")
-        if "pretrained" not in arg_dict:
-            raise ValueError("no checkpoint given: add --model_args pretrained=PATH")
-        return cls(**{**defaults, **arg_dict})
+        try:
+            return cls(**merged_model_args(arg_dict, additional_config, known))
+        except (ValueError, OSError) as error:
+            # under lm_eval's command a user's error is one line; a program gets the exception
+            if "lm_eval._cli" not in sys.modules:
+                raise
+            print(f"yoco: {error}", file=sys.stderr)
+            raise SystemExit(2) from error
 
     @classmethod
     def create_from_arg_string(
@@ -202,32 +204,8 @@ class YOCOLM(TemplateLM):
     def apply_chat_template(
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
-        """The prompt of a conversation, by the tokenizer's own template.
-
-        A template that refuses a system message gets the conversation without it, which is said.
-        """
-        if self.text.hf is None or not self.text.hf.chat_template:
-            raise ValueError(
-                f"the tokenizer {self.text.name} has no chat template: leave out "
-                "--apply_chat_template"
-            )
-
-        def rendered(history: list[dict[str, str]]) -> str:
-            return self.text.hf.apply_chat_template(
-                history,
-                tokenize=False,
-                add_generation_prompt=add_generation_prompt,
-                continue_final_message=not add_generation_prompt,
-            )
-
-        try:
-            return rendered(chat_history)
-        except jinja2.TemplateError as error:
-            rest = [message for message in chat_history if message["role"] != "system"]
-            if len(rest) == len(chat_history):
-                raise
-            logger.warning("the chat template refuses a system message (%s): left out", error)
-            return rendered(rest)
+        """The prompt of a conversation."""
+        return render_chat(self.text, chat_history, add_generation_prompt=add_generation_prompt)
 
     # text and tokens
 
@@ -441,25 +419,3 @@ class YOCOLM(TemplateLM):
             disable=disable or self.rank != 0,
             delay=2,
         )
-
-
-def _batch_size(batch_size: int | str, max_batch_size: int | None) -> int | None:
-    """Prompts of a batch; None for as many as fit a chunk ("auto" and lm-eval's "auto:N")."""
-    if str(batch_size).startswith("auto"):
-        return max_batch_size
-    if not str(batch_size).isdigit():
-        raise ValueError(f"batch_size is {batch_size!r}: it must be auto or a positive integer")
-    return _positive("batch_size", int(batch_size))
-
-
-def _positive(name: str, value: int) -> int:
-    if int(value) < 1:
-        raise ValueError(f"{name} is {value}: it must be at least 1")
-    return int(value)
-
-
-def _one_of(name: str, value: str | None, allowed: tuple[str | None, ...]) -> str | None:
-    if value not in allowed:
-        names = ", ".join(str(choice) for choice in allowed)
-        raise ValueError(f"{name} is {value!r}: it must be one of {names}")
-    return value

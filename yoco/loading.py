@@ -44,6 +44,8 @@ def resolve_device(device: str | torch.device) -> torch.device:
         found = torch.device(device)
     except RuntimeError as error:
         raise ValueError(f"device is {device!r}: it must be auto, cpu, cuda or cuda:N") from error
+    if found.type not in ("cpu", "cuda"):
+        raise ValueError(f"device is {device!r}: it must be auto, cpu, cuda or cuda:N")
     if found.type == "cuda" and (found.index or 0) >= torch.cuda.device_count():
         raise ValueError(
             f"device is {device!r} but this machine has {torch.cuda.device_count()} CUDA "
