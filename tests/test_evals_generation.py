@@ -35,7 +35,7 @@ def test_sampling_is_seeded_by_prompt_repeat_and_seed() -> None:
 @pytest.mark.parametrize("name", ["num_beams", "repetition_penalty", "top_k"])
 def test_options_that_would_change_the_text_are_refused(name: str) -> None:
     with pytest.raises(ValueError, match=f"generation option {name}=4 is not supported"):
-        options(**{name: 4})
+        options_of({name: 4}, prompt="p", repeat=0)
 
 
 def test_neutral_options_pass() -> None:

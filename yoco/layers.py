@@ -160,6 +160,25 @@ class Read:
     table: RotaryTable
 
 
+@dataclass(frozen=True)
+class Suffixes:
+    """Rows of the cross-decoder that are the last of packed sequences, each reading its own.
+
+    What training asks for: one kernel call for all sequences, with a gradient.
+
+    Attributes:
+        keys, values: (N, G, D), those of the sequences, one after the other.
+        row_lengths, key_lengths: rows and tokens of each sequence.
+        table: angles of the rows' positions.
+    """
+
+    keys: Tensor
+    values: Tensor
+    row_lengths: list[int]
+    key_lengths: list[int]
+    table: RotaryTable
+
+
 class CrossAttention(nn.Module):
     """Grouped-query attention of some rows over the global KV cache."""
 
@@ -170,11 +189,22 @@ class CrossAttention(nn.Module):
         self.out_proj = nn.Linear(config.dim, config.dim, bias=False)
         self.q_norm = RMSNorm(self.head_dim, CROSS_Q_NORM_EPS) if config.cross_q_norm else None
 
-    def forward(self, x: Tensor, groups: list[list[Read]], kernels: Kernels) -> Tensor:
+    def forward(self, x: Tensor, groups: list[list[Read]] | Suffixes, kernels: Kernels) -> Tensor:
         """Attention of rows x (R, E); each group of rows reads its own list of segments."""
         q = self.q_proj(x).unflatten(-1, (-1, self.head_dim))  # (R, H, D)
         if self.q_norm is not None:
             q = self.q_norm(q)
+        if isinstance(groups, Suffixes):
+            # a window that nothing is outside of
+            out = kernels.window_attention(
+                groups.table.rotate(q),
+                groups.keys,
+                groups.values,
+                groups.row_lengths,
+                groups.key_lengths,
+                max(groups.key_lengths),
+            )
+            return self.out_proj(out.flatten(1))
         outs = []
         for rows, reads in zip(q.split([len(g[0].visible) for g in groups]), groups, strict=True):
             parts = [

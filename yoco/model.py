@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from yoco.config import YOCOConfig
 from yoco.kernels import Kernels, choose_kernels
-from yoco.layers import MIXERS, CrossAttention, DecoderLayer, Pack, Read, RMSNorm
+from yoco.layers import MIXERS, CrossAttention, DecoderLayer, Pack, Read, RMSNorm, Suffixes
 from yoco.rotary import RopePrecision, RotaryTable, rotary_table
 
 
@@ -122,12 +122,13 @@ class YOCO(nn.Module):
         k = self.row_table(positions).rotate(cross.k_proj(hidden).unflatten(-1, heads))
         return x, k, cross.v_proj(hidden).unflatten(-1, heads)
 
-    def answer(self, x: Tensor, groups: list[list[Read]], kernels: Kernels) -> Tensor:
+    def answer(self, x: Tensor, groups: list[list[Read]] | Suffixes, kernels: Kernels) -> Tensor:
         """The cross-decoder over rows x (R, E) of `read`; returns what the output head takes.
 
         Args:
             x: hidden states after the self-decoder, of the wanted rows only.
-            groups: the rows in order, in groups that read the same segments.
+            groups: the rows in order, in groups that read the same segments; or the last rows of
+                packed sequences.
         """
         for layer in self.cross_decoder.layers:
             x = layer(x, groups, kernels)

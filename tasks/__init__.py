@@ -1,0 +1,1 @@
+"""Long-context tasks for lm-eval: haystacks, needles, grids of exact lengths, scoring."""

@@ -1,0 +1,300 @@
+"""From settings to the cells of a grid, and from a cell to its sample document."""
+
+from __future__ import annotations
+
+import difflib
+import functools
+import hashlib
+import itertools
+import logging
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+from tasks import handles
+from tasks.haystacks import Haystack, load_haystack
+from tasks.lengths import DepthSpacing, parse_depths, parse_length, parse_lengths
+from tasks.needles import MAGIC_NUMBER, draw_needles
+from tasks.prompts import Measure, agrees_with_reference, build_prompt, measure, measure_reference
+from tasks.token_index import TokenIndex, Unsynchronised, token_index
+from tasks.tokenizers import Tokenizer, load_tokenizer
+
+MAX_ASKED_NEEDLES = 8
+# So long that no window, however wide, takes the whole of it.
+_PROBE_TOKENS = 16_384
+_PROBE_DEPTHS = (0.0, 0.35, 0.65)
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NeedleSettings:
+    """What a grid of needle prompts consists of.
+
+    Attributes:
+        lengths: Context lengths in tokens: BOS, haystack, needles, question and answer.
+        depths: Where the asked needle lies, 0..1.
+        depth_spacing: How depths given as a number were spaced.
+        trials: Prompts of every length and depth, each with its own haystack and needles.
+        needles: Needles in a prompt, the first at the cell's depth, the others anywhere.
+        ask: Whether the first needle is asked for ("one") or every one ("all").
+        haystack: What `load_haystack` reads.
+        seed: What every random choice derives from.
+        repeat: Whether a haystack that is too short may begin again.
+        generation_tokens: The part of a length that is left for the answer.
+        tokenizer: What `load_tokenizer` reads; None takes the model's.
+    """
+
+    lengths: tuple[int, ...] = parse_lengths("4K..128K")
+    depths: tuple[float, ...] = parse_depths(11)
+    depth_spacing: DepthSpacing = "linear"
+    trials: int = 1
+    needles: int = 1
+    ask: Literal["one", "all"] = "one"
+    haystack: str = "stdlib"
+    seed: int = 0
+    repeat: bool = True
+    generation_tokens: int = 20
+    tokenizer: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, least in (("trials", 1), ("needles", 1), ("generation_tokens", 1), ("seed", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int) or value < least:
+                raise ValueError(f"{name}={value!r} is not a whole number of at least {least}")
+        if self.ask not in ("one", "all"):
+            raise ValueError(f"ask={self.ask!r} is unknown: use 'one' or 'all'")
+        if self.ask == "all" and self.needles > MAX_ASKED_NEEDLES:
+            raise ValueError(
+                f"needles={self.needles} with ask='all' is too many: "
+                f"ask for at most {MAX_ASKED_NEEDLES}"
+            )
+        if not isinstance(self.repeat, bool):
+            raise ValueError(f"repeat={self.repeat!r} is neither true nor false")
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, Any]) -> NeedleSettings:
+        """The settings within lm-eval's metadata, which also holds the model's arguments.
+
+        Raises:
+            ValueError: If a value cannot be read, or a key is a setting's name misspelt.
+        """
+        names = [each.name for each in fields(cls)]
+        for key in metadata.keys() - set(names):
+            near = difflib.get_close_matches(key, names, n=1, cutoff=0.8)
+            if near:
+                raise ValueError(f"unknown setting {key!r}: did you mean {near[0]!r}?")
+        given = {name: metadata[name] for name in names if metadata.get(name) is not None}
+        if "lengths" in given:
+            given["lengths"] = parse_lengths(given["lengths"])
+        spacing = given.get("depth_spacing", cls.depth_spacing)
+        given["depths"] = parse_depths(given.get("depths", len(cls.depths)), spacing)
+        return cls(**given)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cell:
+    """One prompt's place in a grid."""
+
+    length_tokens: int
+    depth_frac: float
+    trial: int
+
+
+def cells(settings: NeedleSettings) -> list[Cell]:
+    """All cells, the shortest lengths first."""
+    grid = itertools.product(settings.lengths, settings.depths, range(settings.trials))
+    return [
+        Cell(length_tokens=length, depth_frac=depth, trial=trial) for length, depth, trial in grid
+    ]
+
+
+class NeedleDoc(dict[str, Any]):
+    """A sample document, with the `pretrained` of its run beside the fields that are logged.
+
+    It is not one of them, so that a document is the same for every model with the same tokenizer.
+    """
+
+    pretrained: str | None = None
+
+
+class NeedleDocs(Sequence[NeedleDoc]):
+    """The sample documents of a grid, each built when it is first asked for.
+
+    It stands in for the `datasets.Dataset` that lm-eval expects of a split.
+    """
+
+    def __init__(
+        self, settings: NeedleSettings, tokenizer: Tokenizer, *, pretrained: str | None = None
+    ) -> None:
+        self.settings = settings
+        self._tokenizer, self._pretrained = tokenizer, pretrained
+        self._haystack = load_haystack(settings.haystack)
+        self._cells = cells(settings)
+        self._docs: dict[int, NeedleDoc] = {}
+
+    @property
+    def features(self) -> dict[str, Any]:
+        """The documents' fields."""
+        return dict.fromkeys(self[0])
+
+    def __len__(self) -> int:
+        return len(self._cells)
+
+    def __getitem__(self, number: Any) -> Any:
+        if isinstance(number, slice):
+            return [self[each] for each in range(*number.indices(len(self)))]
+        number = range(len(self))[number]
+        if number not in self._docs:
+            doc = NeedleDoc(
+                build_doc(self.settings, self._cells[number], self._haystack, self._tokenizer)
+            )
+            doc.pretrained = self._pretrained
+            self._docs[number] = doc
+        return self._docs[number]
+
+    def __iter__(self) -> Iterator[NeedleDoc]:
+        return (self[number] for number in range(len(self)))
+
+
+def docs_from_metadata(metadata: Mapping[str, Any]) -> NeedleDocs:
+    """The documents that a run's metadata describe.
+
+    The tokenizer is that of the run's backend if it has announced itself, else what the metadata
+    name as `tokenizer` or `pretrained`.
+
+    Raises:
+        ValueError: If a setting is wrong, there is no tokenizer, or a length is beyond the model.
+    """
+    settings = NeedleSettings.from_metadata(metadata)
+    pretrained = metadata.get("pretrained")
+    backend = handles.announced(pretrained) if pretrained else None
+    limit = metadata.get("max_length")
+    limit = parse_length(limit) if limit is not None else None
+    if backend and backend.max_length is not None:
+        limit = min(backend.max_length, limit or backend.max_length)
+    too_long = [length for length in settings.lengths if limit and length > limit]
+    if too_long:
+        raise ValueError(
+            f"lengths {', '.join(map(str, too_long))} are beyond the model's max_length of {limit} "
+            "tokens: drop them or raise max_length"
+        )
+    source = settings.tokenizer or pretrained
+    if backend is None and not source:
+        raise ValueError(
+            "no tokenizer to measure lengths with: "
+            "pass --metadata tokenizer=PATH_OR_NAME, or a model with pretrained="
+        )
+    tokenizer = backend.tokenizer if backend else load_tokenizer(str(source))
+    return NeedleDocs(settings, tokenizer, pretrained=pretrained and str(pretrained))
+
+
+def build_doc(
+    settings: NeedleSettings, cell: Cell, haystack: Haystack, tokenizer: Tokenizer
+) -> dict[str, Any]:
+    """The sample document of one cell; it depends on no other cell.
+
+    Raises:
+        ValueError: If the length is too short for the fixed parts, or the haystack too short.
+    """
+    index, measure = _counting(haystack, tokenizer)
+    try:
+        return _build_doc(settings, cell, index, measure)
+    except Unsynchronised as error:
+        _log.warning("no local tokens in %s: this prompt is encoded as a whole (slow)", error)
+        index = token_index(haystack, tokenizer, whole=True)
+        return _build_doc(settings, cell, index, measure_reference)
+
+
+def _build_doc(
+    settings: NeedleSettings, cell: Cell, index: TokenIndex, measure: Measure
+) -> dict[str, Any]:
+    rng = _rng(
+        settings.seed,
+        settings.needles,
+        settings.ask,
+        cell.length_tokens,
+        f"{cell.depth_frac:.6f}",
+        cell.trial,
+    )
+    prompt_tokens = cell.length_tokens - settings.generation_tokens
+    # One start for all lengths and depths of a trial, so that a backend can share what is the same.
+    start = _line_start(index.haystack, _rng(settings.seed, "start", cell.trial))
+    within = index.haystack.slice(start, index.advance(start, max(prompt_tokens, 0)))
+    needles = draw_needles(rng, settings.needles, within)
+    asked = [0] if settings.ask == "one" else list(range(settings.needles))
+    prompt = build_prompt(
+        index,
+        haystack=settings.haystack,
+        sentences=[needle.sentence() for needle in needles],
+        depths_frac=[cell.depth_frac, *(rng.random() for _ in needles[1:])],
+        question=MAGIC_NUMBER.question([needles[number].key for number in asked]),
+        prompt_tokens=prompt_tokens,
+        start=start,
+        repeat=settings.repeat,
+        measure=measure,
+    )
+    return {
+        "length_tokens": cell.length_tokens,
+        "prompt_tokens": prompt.num_tokens,
+        "generation_tokens": settings.generation_tokens,
+        "depth_frac": cell.depth_frac,
+        "depth_frac_achieved": prompt.depths_frac_achieved[0],
+        "trial": cell.trial,
+        "num_needles": settings.needles,
+        "ask": settings.ask,
+        "keys": [needle.key for needle in needles],
+        "values": [needle.value for needle in needles],
+        "asked": asked,
+        "needle_offsets_tokens": list(prompt.needle_offsets_tokens),
+        "haystack": settings.haystack,
+        "haystack_sha256": prompt.plan.haystack_sha256,
+        "haystack_repeats": prompt.haystack_repeats,
+        "seed": settings.seed,
+        "tokenizer": index.tokenizer.name,
+        "tokenizer_sha256": index.tokenizer.hash,
+        "prompt_sha256": prompt.plan.prompt_sha256,
+        "plan": prompt.plan.to_dict(),
+    }
+
+
+@functools.lru_cache(maxsize=2)
+def _counting(haystack: Haystack, tokenizer: Tokenizer) -> tuple[TokenIndex, Measure]:
+    """How this tokenizer's tokens are counted: by windows if a probe proves that exact.
+
+    The probe is the same for every grid, so that no prompt depends on its grid.
+    """
+    index = token_index(haystack, tokenizer)
+    needles = draw_needles(_rng("probe"), len(_PROBE_DEPTHS), "")
+    try:
+        probe = build_prompt(
+            index,
+            haystack=haystack.name,
+            sentences=[needle.sentence() for needle in needles],
+            depths_frac=_PROBE_DEPTHS,
+            question=MAGIC_NUMBER.question([needles[0].key]),
+            prompt_tokens=_PROBE_TOKENS,
+            start=0,
+        )
+        if agrees_with_reference(index, probe):
+            return index, measure
+        reason = "tokens counted in parts are not those of the whole"
+    except Unsynchronised as error:
+        reason = f"no local tokens in {error}"
+    _log.warning(
+        "tokenizer %s: %s; every prompt is encoded as a whole (slow)", tokenizer.name, reason
+    )
+    return token_index(haystack, tokenizer, whole=True), measure_reference
+
+
+def _line_start(haystack: Haystack, rng: random.Random) -> int:
+    """The start of a line somewhere in the text, its first character if it is all one line."""
+    length = len(haystack.text)
+    return (haystack.text.find("\n", rng.randrange(length)) + 1) % length
+
+
+def _rng(*identity: object) -> random.Random:
+    """A generator that is the same for the same identity, everywhere."""
+    digest = hashlib.sha256(repr(identity).encode()).digest()
+    return random.Random(int.from_bytes(digest[:8], "big"))

@@ -1,0 +1,83 @@
+"""The commands as a user types them, in processes of their own, from another folder."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+METADATA = {"lengths": ["1K", 1500], "depths": [0.2, 0.8], "trials": 2, "haystack": "noise"}
+
+
+def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """`yoco ARGUMENTS`, whether or not this checkout is installed."""
+    path = os.pathsep.join([str(ROOT), str(ROOT / "packaging")])
+    return subprocess.run(
+        [sys.executable, "-m", "evals.cli", *arguments],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+
+
+def test_lm_eval_then_heatmap(tmp_path: Path) -> None:
+    arguments = ["--model", "yoco", "--model_args", "pretrained=demo", "--tasks", "yoco_needle"]
+    arguments += ["--metadata", json.dumps(METADATA), "--output_path", "out", "--log_samples"]
+    done = run(tmp_path, "run", *arguments)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "yoco_needle" in done.stdout
+
+    (results,) = (tmp_path / "out" / "demo").glob("results_*.json")
+    record = json.loads(results.read_text())
+    assert len(record["config"]["model_sha"]) == 64
+    (samples,) = (tmp_path / "out" / "demo").glob("samples_yoco_needle_*.jsonl")
+    lines = [json.loads(line) for line in samples.read_text().splitlines()]
+    assert len(lines) == 2 * 2 * 2
+    mean = sum(line["recall"] for line in lines) / len(lines)
+    assert record["results"]["yoco_needle"]["recall,none"] == mean
+    for line in lines:
+        prompt = line["arguments"]["gen_args_0"]["arg_0"]
+        # the handle, not 1,000 tokens of text
+        assert prompt.startswith("<|yoco:prompt ")
+        assert line["doc"]["length_tokens"] in (1024, 1500)
+
+    done = run(tmp_path, "heatmap", "out", "-o", "map.svg", "--csv", "cells.csv")
+    assert done.returncode == 0, done.stderr
+    assert f"mean {100 * mean:.1f}%" in done.stdout
+    assert (tmp_path / "map.svg").read_text().startswith("<?xml")
+    assert len((tmp_path / "cells.csv").read_text().splitlines()) == 1 + 4
+
+
+def test_demo(tmp_path: Path) -> None:
+    done = run(tmp_path, "demo", "--quick", "--output", "here")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "yoco_needle" in done.stdout and "depth" in done.stdout
+    (picture,) = (tmp_path / "here" / "demo").glob("heatmap_*.png")
+    assert picture.read_bytes().startswith(b"\x89PNG")
+
+
+def test_convert_and_use(tmp_path: Path) -> None:
+    done = run(tmp_path, "convert", "demo", "copy")
+    assert (done.returncode, done.stdout) == (0, "wrote copy (native layout)\n")
+    grid = ["--lengths", "1K", "--depths", "0.5", "--needles", "2", "--output", "out"]
+    done = run(tmp_path, "needle", "copy", *grid)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "2 needles" in done.stdout
+
+
+def test_user_errors_are_one_line(tmp_path: Path) -> None:
+    for arguments, message in [
+        (["needle", "nowhere"], "yoco needle: no such folder: nowhere"),
+        (["needle", "demo", "--lengths", "4Q"], "yoco needle: "),
+        (["heatmap", "nothing", "-o", "x.png"], "yoco heatmap: "),
+        (["convert", "nowhere", "there"], "yoco convert: no such folder: nowhere"),
+    ]:
+        done = run(tmp_path, *arguments)
+        assert done.returncode == 2
+        assert done.stderr.startswith(message), done.stderr
+        assert done.stderr.count("\n") == 1, done.stderr

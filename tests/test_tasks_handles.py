@@ -1,0 +1,124 @@
+"""Handles stand for the very same prompt, and only for a backend that expands them."""
+
+from __future__ import annotations
+
+import gc
+from pathlib import Path
+
+import pytest
+import tasks_samples
+
+from tasks import handles
+from tasks.grids import NeedleDocs, docs_from_metadata
+from tasks.needle import doc_to_text
+from tasks.plans import Plan, render, sha256_of
+
+
+class Owner:
+    """Stands for a backend object."""
+
+
+@pytest.fixture
+def metadata(tmp_path: Path) -> dict[str, object]:
+    tasks_samples.definition("digits").save(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "book.txt").write_text(tasks_samples.PROSE + tasks_samples.CHINESE)
+    return {
+        "pretrained": str(tmp_path),
+        "lengths": [600, 1500],
+        "depths": [0, 0.5, 1],
+        "needles": 3,
+        "haystack": f"files:{tmp_path}/book.txt",
+    }
+
+
+@pytest.fixture
+def docs(metadata: dict[str, object]) -> NeedleDocs:
+    return docs_from_metadata(metadata)
+
+
+def test_a_handle_expands_to_the_full_text_byte_for_byte(docs: NeedleDocs) -> None:
+    for doc in docs:
+        plan = Plan.from_dict(doc["plan"])
+        handle, text = handles.to_handle(plan), render(plan)
+        assert len(handle) < 1000 < len(text)
+        assert handles.expand(handle).encode() == text.encode()
+        assert sha256_of(text) == doc["prompt_sha256"]
+        assert handles.has_handle(handle) and not handles.has_handle(text)
+        around = f"User: {handle}\n{handle} Assistant:"
+        assert handles.expand(around) == f"User: {text}\n{text} Assistant:"
+        assert handles.expanded_chars(around) == len(handles.expand(around))
+    assert handles.expand("no handle <|x|>") == "no handle <|x|>"
+    assert handles.expanded_chars("no handle") == 9
+
+
+def test_a_handle_survives_its_own_closing_mark(tmp_path: Path) -> None:
+    (tmp_path / "a|>.txt").write_text("some text\n")
+    text = "some text\n|>"
+    plan = Plan(
+        haystack=f"files:{tmp_path}/a|>.txt",
+        haystack_sha256=sha256_of("some text\n"),
+        start=0,
+        stop=10,
+        insertions=(),
+        suffix="|>",
+        prompt_sha256=sha256_of(text),
+    )
+    assert handles.expand(handles.to_handle(plan) + "|>") == text + "|>"
+
+
+def test_only_a_living_backend_of_this_run_gets_handles(
+    metadata: dict[str, object], tmp_path: Path
+) -> None:
+    tokenizer = tasks_samples.tokenizer("digits", tmp_path)
+    doc = docs_from_metadata(metadata)[0]
+    full = doc_to_text(doc)
+    assert not handles.has_handle(full)
+    owner = Owner()
+    handles.announce(owner, pretrained=str(tmp_path), tokenizer=tokenizer)
+    handle = doc_to_text(doc)
+    assert handles.has_handle(handle) and handles.expand(handle) == full
+    # another backend in the same process, and a document without a run
+    other = docs_from_metadata({**metadata, "pretrained": str(tmp_path / "tokenizer.json")})[0]
+    assert doc_to_text(other) == full
+    assert doc_to_text(dict(doc)) == full
+    del owner
+    gc.collect()
+    assert doc_to_text(doc) == full
+
+
+def test_documents_do_not_depend_on_who_renders_them(
+    metadata: dict[str, object], docs: NeedleDocs, tmp_path: Path
+) -> None:
+    owner = Owner()
+    tokenizer = tasks_samples.tokenizer("digits", tmp_path)
+    tokenizer.name = str(tmp_path)
+    handles.announce(owner, pretrained=str(tmp_path), tokenizer=tokenizer)
+    assert list(docs_from_metadata(metadata)) == list(docs)
+
+
+def test_the_backend_s_tokenizer_and_limit_hold(
+    metadata: dict[str, object], tmp_path: Path
+) -> None:
+    owner = Owner()
+    gpt2 = tasks_samples.tokenizer("gpt2", tmp_path)
+    handles.announce(owner, pretrained=str(tmp_path), tokenizer=gpt2, max_length=1499)
+    with pytest.raises(ValueError, match="lengths 1500 are beyond the model's max_length of 1499"):
+        docs_from_metadata(metadata)
+    doc = docs_from_metadata({**metadata, "lengths": 1499})[0]
+    assert doc["tokenizer_sha256"] == gpt2.hash
+    assert len(gpt2.encode(handles.expand(doc_to_text(doc)))) == 1479
+
+
+def test_what_changed_is_noticed(docs: NeedleDocs, tmp_path: Path) -> None:
+    handle = handles.to_handle(Plan.from_dict(docs[1]["plan"]))
+    with pytest.raises(ValueError, match="comes out as another text"):
+        handles.expand(handle.replace('"start": ', '"start": 1'))
+    with pytest.raises(ValueError, match="version 2, this is version 1"):
+        handles.expand(handle.replace('"version": 1', '"version": 2'))
+    with pytest.raises(ValueError, match="cannot be read: it was cut or edited"):
+        handles.expand(handle.replace('"stop"', '"stip"'))
+    with pytest.raises(ValueError, match="cannot be read"):
+        handles.expand("<|yoco:prompt hello|>")
+    (tmp_path / "book.txt").write_text("Another book.\n")
+    with pytest.raises(ValueError, match=r"haystack 'files:.*' has changed since"):
+        handles.expand(handle)
