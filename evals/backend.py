@@ -59,6 +59,7 @@ class YOCOLM(TemplateLM):
         backend: kernels: auto, reference, torch, fla.
         truncation: "left" drops the beginning of an input that is too long; by default that is
             an error.
+        trust_remote_code: what `lm_eval --trust_remote_code` passes; nothing here runs such code.
 
     Raises:
         FileNotFoundError, ValueError: the checkpoint, the tokenizer or an argument is wrong.

@@ -29,6 +29,12 @@ def _anywhere(device: torch.device, dtype: torch.dtype) -> str | None:
     return None
 
 
+def _not_double_on_cuda(device: torch.device, dtype: torch.dtype) -> str | None:
+    if device.type == "cuda" and dtype == torch.float64:
+        return "memory-efficient attention on CUDA has no float64"
+    return None
+
+
 def _half_on_cuda(device: torch.device, dtype: torch.dtype) -> str | None:
     if device.type != "cuda":
         return "flash attention needs a CUDA device"
@@ -55,7 +61,7 @@ TABLE = {
     },
     "segment_attention": {
         "reference": (reference.segment_attention, _anywhere),
-        "sdpa": (torch_kernels.segment_attention_sdpa, _anywhere),
+        "sdpa": (torch_kernels.segment_attention_sdpa, _not_double_on_cuda),
         "flash": (torch_kernels.segment_attention_flash, _half_on_cuda),
     },
     "retention": {
