@@ -91,7 +91,7 @@ class YOCOLM(TemplateLM):
             device = "auto"
         self.batch_size = batch_limit(batch_size, max_batch_size)
         self.truncation = one_of("truncation", truncation, (None, "left"))
-        path = resolve_path(pretrained)
+        path = resolve_path(self.pretrained)
         self.model = yoco.load(
             path, device=device, dtype=dtype, rope_precision=rope_precision, backend=backend
         )
@@ -123,7 +123,7 @@ class YOCOLM(TemplateLM):
         known = list(inspect.signature(cls.__init__).parameters)[1:]
         try:
             return cls(**merged_model_args(arg_dict, additional_config, known))
-        except (ValueError, OSError) as error:
+        except (ValueError, OSError, ImportError) as error:
             # under lm_eval's command a user's error is one line; a program gets the exception
             if "lm_eval._cli" not in sys.modules:
                 raise
@@ -255,11 +255,17 @@ class YOCOLM(TemplateLM):
         if not stripped or not len(tokens):
             return self._encode_without_context(continuation)
         whole = self._encode(stripped + continuation)
-        return tokens, whole[len(tokens) :]
+        start = len(tokens)
+        if continuation and len(whole) <= start:
+            # the continuation has merged into the context's last token: score where they part
+            shared = tokens[: len(whole)] == whole[: len(tokens)]
+            parted = len(shared) if shared.all() else int(shared.argmin())
+            start = max(1, min(parted, len(whole) - 1))
+        return whole[:start] if start < len(tokens) else tokens, whole[start:]
 
     def _encode_without_context(self, continuation: str) -> tuple[Tokens, Tokens]:
         ids = self.tok_encode(continuation, add_special_tokens=False)
-        if ids[0] != self.prefix_token_id:
+        if ids[:1] != [self.prefix_token_id]:
             ids = [self.prefix_token_id, *ids]
         tokens = np.asarray(ids, dtype=np.int32)
         return tokens[:1], tokens[1:]
@@ -400,10 +406,13 @@ class YOCOLM(TemplateLM):
             return context, continuation
         if self.truncation == "left" and room > 0:
             return context[len(context) - room :], continuation
+        remedy = "drop that length, or give truncation=left"
+        if room <= 0:
+            remedy = "generate fewer tokens" if generated else "shorten the continuation"
         raise ValueError(
             f"prompt is {len(context):,} tokens and {behind:,} more are to be "
             f"{'generated' if generated else 'scored'}, but the model holds {self.max_length:,}: "
-            "raise max_length, drop that length, or give truncation=left"
+            f"raise max_length, {remedy}"
         )
 
     # progress

@@ -98,12 +98,9 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
-    depths = options.depths
-    if depths is not None:
-        depths = [float(d) for d in depths.split(",")] if not depths.isdigit() else int(depths)
     settings = {
         "lengths": options.lengths,
-        "depths": depths,
+        "depths": options.depths,
         "depth_spacing": options.depth_spacing,
         "trials": options.trials,
         "needles": options.needles,
@@ -142,6 +139,9 @@ def _run_and_draw(
     results = run_needles(
         model_args, task=task, metadata=settings, batch_size=batch_size, output=Path(output)
     )
+    if results is None:
+        # another rank writes and draws
+        return 0
     picture = results.with_name(results.name.replace("results_", "heatmap_")).with_suffix(".png")
     print(write_heatmap([results], picture))
     print(f"results {results}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -104,24 +105,38 @@ def generate_batch(
         is_finished=_finisher(tokenizer, options),
     )
     return [
-        postprocess_generated_text(_decode(tokenizer, ids), list(option.until), None)
+        postprocess_generated_text(
+            tokenizer.decode(_before(ids, _stop_ids(tokenizer, option))), list(option.until), None
+        )
         for ids, option in zip(tokens, options, strict=True)
     ]
 
 
-def _decode(tokenizer: Tokenizer, ids: list[int]) -> str:
-    return tokenizer.decode([i for i in ids if i != tokenizer.eos_token_id])
+def _stop_ids(tokenizer: Tokenizer, options: GenerationOptions) -> set[int]:
+    """EOS, and the stop strings that are one special token: no decoded text shows those."""
+    stops = {tokenizer.eos_token_id} if tokenizer.eos_token_id is not None else set()
+    for stop in options.until:
+        ids = tokenizer.encode(stop, add_special_tokens=False)
+        if len(ids) == 1 and not tokenizer.decode(ids):
+            stops.add(ids[0])
+    return stops
+
+
+def _before(ids: list[int], stops: set[int]) -> list[int]:
+    return list(itertools.takewhile(lambda token: token not in stops, ids))
 
 
 def _finisher(
     tokenizer: Tokenizer, options: Sequence[GenerationOptions]
 ) -> Callable[[int, list[int]], bool]:
+    stop_ids = [_stop_ids(tokenizer, option) for option in options]
+
     def is_finished(index: int, ids: list[int]) -> bool:
-        if ids[-1] == tokenizer.eos_token_id:
+        if ids[-1] in stop_ids[index]:
             return True
         if not options[index].until:
             return False
-        text = _decode(tokenizer, ids)
+        text = tokenizer.decode(ids)
         return any(stop in text for stop in options[index].until)
 
     return is_finished

@@ -42,8 +42,10 @@ def positive(name: str, value: int) -> int:
     """The value as an integer.
 
     Raises:
-        ValueError: it is below 1.
+        ValueError: it is not an integer, or below 1.
     """
+    if not str(value).lstrip("-").isdigit():
+        raise ValueError(f"{name} is {value!r}: it must be an integer of at least 1")
     if int(value) < 1:
         raise ValueError(f"{name} is {value}: it must be at least 1")
     return int(value)

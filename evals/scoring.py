@@ -166,10 +166,10 @@ def _fork_longer(
     return forks, fork_tokens
 
 
-def score_document(
+def document_log_probs(
     model: YOCO, tokens: Tokens, *, first_scored: int, chunk_size: int, on_read: OnRead
-) -> float:
-    """Log-likelihood in nats of tokens[first_scored:] behind tokens[:first_scored], in one pass.
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """Log-probability of every token of a document behind those before it, in one pass.
 
     Each chunk's rows go through the cross-decoder as soon as its K and V are there, so nothing
     but the KV cache grows with the document.
@@ -177,10 +177,14 @@ def score_document(
     Args:
         tokens: (T,), T above first_scored.
         first_scored: at least 1.
+        on_read: told the number of tokens read after each chunk.
+
+    Yields:
+        For each chunk that predicts scored tokens the index of the first of them and their
+        log-probabilities (R,) float32 in nats, on the model's device.
     """
     inputs = torch.from_numpy(tokens[:-1].astype(np.int64))
     context = yoco.new_context(model, len(inputs))
-    total = 0.0
     for start, hidden in yoco.prefill(model, context, inputs, chunk_size=chunk_size):
         stop = start + len(hidden)
         first = max(start, first_scored - 1)
@@ -189,6 +193,18 @@ def score_document(
                 model, [Rows(context, hidden[first - start :], range(first, stop))]
             )
             targets = to_device(model, tokens[first + 1 : stop + 1])
-            total += float(yoco.score(model, outputs, targets)[0].double().sum())
+            yield first + 1, yoco.score(model, outputs, targets)[0]
         on_read(len(hidden))
-    return total
+
+
+def score_document(
+    model: YOCO, tokens: Tokens, *, first_scored: int, chunk_size: int, on_read: OnRead
+) -> float:
+    """Log-likelihood in nats of tokens[first_scored:] behind tokens[:first_scored], in one pass.
+
+    Args: as `document_log_probs`.
+    """
+    chunks = document_log_probs(
+        model, tokens, first_scored=first_scored, chunk_size=chunk_size, on_read=on_read
+    )
+    return sum(float(log_probs.double().sum()) for _, log_probs in chunks)

@@ -11,6 +11,8 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 
 from evals.backend import YOCOLM
+from evals.generation import GenerationOptions, _before, _stop_ids
+from yoco import Sampling
 
 # of a log-likelihood in nats, summed over tens of tokens
 TOLERANCE = 2e-3
@@ -60,6 +62,26 @@ def test_loglikelihoods(lm: YOCOLM, batch_size: int | None) -> None:
         expected, greedy = brute_force(lm, *map(list, TemplateLM._encode_pair(lm, *pair)))
         assert result[0] == pytest.approx(expected, abs=TOLERANCE)
         assert result[1] == greedy
+
+
+def test_a_continuation_that_merges_into_its_context_is_scored(lm: YOCOLM) -> None:
+    pair = ("The ro", "ad")
+    whole = lm.tok_encode("".join(pair))
+    assert len(whole) <= len(lm.tok_encode(pair[0]))
+    result = lm.loglikelihood(requests("loglikelihood", pair, ("", "")), disable_tqdm=True)
+    expected, greedy = brute_force(lm, whole[:-1], whole[-1:])
+    assert result == [(pytest.approx(expected, abs=TOLERANCE), greedy), (0.0, True)]
+
+
+def test_a_stop_that_is_a_special_token_stops(lm: YOCOLM) -> None:
+    first = lm.generate_until(
+        requests("generate_until", (TEXT, {"max_gen_toks": 3})), disable_tqdm=True
+    )[0]
+    token = lm.tok_encode(first, add_special_tokens=False)[0]
+    options = GenerationOptions(("<pad>",), 5, Sampling())
+    stops = _stop_ids(lm.text, options)
+    assert stops == {lm.eot_token_id, lm.text.pad_token_id}
+    assert _before([token, lm.text.pad_token_id or 0, token], stops) == [token]
 
 
 def test_loglikelihood_without_a_context_stands_behind_bos(lm: YOCOLM) -> None:

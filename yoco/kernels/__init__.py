@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import importlib.util
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import torch
 
 from yoco.kernels import fla_kernels, reference, torch_kernels
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -96,11 +99,13 @@ def choose_kernels(backend: str, device: torch.device, dtype: torch.dtype) -> Ke
         raise ValueError(f"backend 'fla' cannot run here: {reason}")
     chosen = {}
     for operation, rows in TABLE.items():
-        usable = [
-            name
-            for name, (_, obstacle) in rows.items()
-            if name in BACKENDS[backend] and obstacle(device, dtype) is None
-        ]
-        chosen[operation] = usable[-1]
+        for name, (_, obstacle) in rows.items():
+            if name not in BACKENDS[backend]:
+                continue
+            reason = obstacle(device, dtype)
+            if reason is None:
+                chosen[operation] = name
+            elif device.type == "cuda":
+                logger.warning("%s steps down from %s: %s", operation, name, reason)
     functions = {operation: TABLE[operation][name][0] for operation, name in chosen.items()}
     return Kernels(**functions, names=chosen)

@@ -7,7 +7,7 @@ C tokens of one retention chunk or attention block, B sequences in the pack.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 from itertools import accumulate
 from typing import Any
@@ -18,8 +18,6 @@ from torch import Tensor
 from torch.nn.attention.varlen import AuxRequest, varlen_attn
 
 from yoco.kernels import reference
-
-WholeSegment = Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]
 
 RETENTION_CHUNK = 64
 # queries that share one block of keys in banded attention: more is less overhead, less is
@@ -140,22 +138,21 @@ def _unfold(out: Tensor, log_sum: Tensor, num_rows: int) -> tuple[Tensor, Tensor
     return out, log_sum.float()
 
 
-def _whole_segment_sdpa(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Every row over every key."""
-    num_kv_heads = k.shape[1]
-    queries = _fold(q, num_kv_heads)
+def _whole_segment(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    """Every row over every key; the kernels of one sequence, which split the keys themselves."""
+    queries = _fold(q, k.shape[1])
     keys, values = k.transpose(0, 1)[None], v.transpose(0, 1)[None]  # (1, G, S, D)
     if q.device.type == "cpu":
-        out, log_sum = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-            queries, keys, values
-        )
+        attention = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu
+        out, log_sum = attention(queries, keys, values)
+    elif q.dtype in (torch.bfloat16, torch.float16):
+        attention = torch.ops.aten._scaled_dot_product_flash_attention
+        out, log_sum = attention(queries, keys, values)[:2]
     else:
-        out, log_sum = torch.ops.aten._scaled_dot_product_efficient_attention(
-            queries, keys, values, None, True
-        )[:2]
-        # the kernel pads the number of rows
-        log_sum = log_sum[..., : queries.shape[2]]
-    return _unfold(out, log_sum, len(q))
+        attention = torch.ops.aten._scaled_dot_product_efficient_attention
+        out, log_sum = attention(queries, keys, values, None, True)[:2]
+    # some kernels pad the number of rows
+    return _unfold(out, log_sum[..., : queries.shape[2]], len(q))
 
 
 def _flash(q: Tensor, k: Tensor, v: Tensor, window_size: tuple[int, int]) -> tuple[Tensor, Tensor]:
@@ -175,13 +172,6 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, window_size: tuple[int, int]) -> tup
     return out, log_sum.transpose(0, 1)
 
 
-def _whole_segment_flash(q: Tensor, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    """Every row over every key."""
-    queries = _fold(q, k.shape[1])[0].transpose(0, 1)  # (R * H/G, G, D)
-    out, log_sum = _flash(queries, k, v, window_size=(-1, -1))
-    return _unfold(out.transpose(0, 1)[None], log_sum.transpose(0, 1)[None], len(q))
-
-
 def _row_blocks(visible: Sequence[int]) -> list[tuple[int, int]]:
     """Spans of rows that see nearly the same keys, so that the masked rest stays small."""
     blocks, start = [], 0
@@ -194,14 +184,14 @@ def _row_blocks(visible: Sequence[int]) -> list[tuple[int, int]]:
 
 
 def _common_then_rest(
-    q: Tensor, k: Tensor, v: Tensor, visible: Sequence[int], whole_segment: WholeSegment
+    q: Tensor, k: Tensor, v: Tensor, visible: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """What all rows see through one kernel call without a mask, the rest with a mask."""
     outs = []
     for start, stop in _row_blocks(visible):
         rows, counts = q[start:stop], visible[start:stop]
         common, most = min(counts), max(counts)
-        parts = [whole_segment(rows, k[:common], v[:common])] if common else []
+        parts = [_whole_segment(rows, k[:common], v[:common])] if common else []
         if most > common or not common:
             rest = [count - common for count in counts]
             parts.append(reference.segment_attention(rows, k[common:most], v[common:most], rest))
@@ -218,7 +208,7 @@ def segment_attention_sdpa(
     """
     if torch.is_grad_enabled() and q.requires_grad:
         return reference.segment_attention(q, k, v, visible)
-    return _common_then_rest(q, k, v, visible, _whole_segment_sdpa)
+    return _common_then_rest(q, k, v, visible)
 
 
 def segment_attention_flash(
@@ -236,7 +226,7 @@ def segment_attention_flash(
         return reference.segment_attention(q, k, v, visible)
     if consecutive and (training or num_rows > ROW_BLOCK):
         return _flash(q, k[:most], v[:most], window_size=(-1, 0))
-    return _common_then_rest(q, k, v, visible, _whole_segment_flash)
+    return _common_then_rest(q, k, v, visible)
 
 
 def retention_chunked(
