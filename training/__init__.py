@@ -1,0 +1,1 @@
+"""The recipe of the embedded checkpoints: README.md says how to run it."""

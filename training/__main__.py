@@ -1,0 +1,69 @@
+"""Trains a checkpoint, or goes on training it.
+
+python -m training demo --corpus FOLDER --run FOLDER --minutes 8 --resume
+"""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import math
+import os
+from pathlib import Path
+
+from training.corpus import load_corpus
+from training.recipe import MODELS, STAGES, Budget, Recipe
+from training.train import Training, finish, recompute_layers, run
+from yoco.loading import resolve_device
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Reads the arguments and trains."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("name", choices=MODELS)
+    parser.add_argument("--corpus", type=Path, required=True, help="folder that prepare wrote")
+    parser.add_argument("--run", type=Path, required=True, help="folder of this run")
+    budget = parser.add_mutually_exclusive_group(required=True)
+    budget.add_argument("--minutes", type=float, help="of training, all calls together")
+    budget.add_argument("--steps", type=int, help="instead of minutes: the same on any machine")
+    parser.add_argument("--stop-after", type=float, default=math.inf, metavar="SECONDS",
+                        help="end this call then, to be resumed")  # fmt: skip
+    parser.add_argument("--resume", action="store_true", help="go on if the folder holds a run")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--workers", type=int, default=min(12, (os.cpu_count() or 2) - 2))
+    parser.add_argument("--recompute", action="store_true", help="for GPUs of less memory")
+    parser.add_argument("--longest", type=int, help="leave out stages of longer samples")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args(arguments)
+
+    os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+    seconds = None if options.minutes is None else options.minutes * 60
+    stages = [s for s in STAGES if s.length_tokens <= (options.longest or s.length_tokens)]
+    if not stages:
+        parser.error(
+            f"--longest {options.longest}: the shortest stage has {STAGES[0].length_tokens}"
+        )
+    total = sum(stage.share for stage in stages)
+    recipe = Recipe(
+        name=options.name,
+        model=MODELS[options.name],
+        budget=Budget(steps=options.steps, seconds=seconds),
+        stages=tuple(dataclasses.replace(s, share=s.share / total) for s in stages),
+        seed=options.seed,
+    )
+    device = resolve_device(options.device)
+    corpus = load_corpus(options.corpus)
+    training = Training(recipe, corpus, options.run, device, resume=options.resume)
+    if options.recompute:
+        recompute_layers(training.model)
+    if not run(training, workers=max(options.workers, 0), stop_after_s=options.stop_after):
+        print(f"stopped at {training.progress:.1%}: the same command goes on with --resume")
+        return
+    finish(training)
+    print((options.run / "final" / "README.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,324 @@
+"""Training samples in token space, each made from (seed, step, index) alone.
+
+A sample is `<s>`, perhaps a preamble, a haystack with needles, and questions with their answers;
+or ordinary text. Only its last rows go through the cross-decoder, and a mark says what the target
+of each row is.
+
+Legend: T tokens of a sequence, N packed tokens, R rows.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from tasks.needles import draw_needles
+from training.corpus import Corpus
+from training.tokenizer import BOS, EOS
+from training.wordings import PAPER, RULER, WORDINGS, Wording, draw_kind, draw_value, joined
+
+# Marks of targets. An answer's tokens have its number, from 0 on.
+TEXT, OTHER = -1, -2
+
+MAX_NEEDLES = 16
+# Rows of ordinary text in front of the question.
+TEXT_ROWS = 128
+TEXT_LENGTH = 512
+# Tokens of a haystack that a needle and its question may take.
+_TOKENS_A_NEEDLE = 64
+_BOUNDARY_SEARCH_TOKENS = 256
+_MAX_DRAFTS = 100
+
+
+class DoesNotFit(Exception):
+    """A draft has more tokens than the sample."""
+
+
+@dataclass(frozen=True)
+class Hidden:
+    """A sentence in the haystack."""
+
+    key: str
+    value: str
+    sentence: str
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What a needle sample consists of, before it has a length.
+
+    Attributes:
+        span: of the corpus, where the haystack is from.
+        repeat_tokens: the haystack is a text of so many tokens, repeated; 0 for running text.
+        turns: questions, each with the beginning of its answer, and the answers.
+    """
+
+    span: str
+    repeat_tokens: int
+    preamble: str
+    needles: tuple[Hidden, ...]
+    turns: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One sequence.
+
+    Attributes:
+        tokens: (T + 1,) uint16, the inputs and, one on, the targets.
+        marks: (R,) int32, of the targets of the last R rows.
+        needles: what is hidden in it, with the index of the sentence's first token.
+    """
+
+    tokens: np.ndarray
+    marks: np.ndarray
+    needles: tuple[tuple[Hidden, int], ...] = ()
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Packed sequences.
+
+    Attributes:
+        tokens: (N,) uint16.
+        lengths: tokens of each sequence.
+        row_lengths: how many of each sequence's last rows are wanted.
+        targets: (R,) uint16, of these rows.
+        marks: (R,) int32, as in `Sample`, answers numbered through.
+        num_answers: how many there are.
+    """
+
+    tokens: np.ndarray
+    lengths: list[int]
+    row_lengths: list[int]
+    targets: np.ndarray
+    marks: np.ndarray
+    num_answers: int
+
+
+def pack(samples: Sequence[Sample]) -> Batch:
+    """The samples one after the other."""
+    marks, num_answers = [], 0
+    for sample in samples:
+        marks.append(np.where(sample.marks >= 0, sample.marks + num_answers, sample.marks))
+        num_answers += int(sample.marks.max(initial=-1).clip(-1)) + 1
+    return Batch(
+        tokens=np.concatenate([sample.tokens[:-1] for sample in samples]),
+        lengths=[len(sample.tokens) - 1 for sample in samples],
+        row_lengths=[len(sample.marks) for sample in samples],
+        targets=np.concatenate([sample.tokens[-len(sample.marks) :] for sample in samples]),
+        marks=np.concatenate(marks).astype(np.int32),
+        num_answers=num_answers,
+    )
+
+
+def training_batch(
+    corpus: Corpus, seed: int, step: int, length: int, needle_tokens: int, text_tokens: int
+) -> Batch:
+    """The batch of one step.
+
+    Args:
+        length: tokens of a needle sample.
+        needle_tokens: of all needle samples together, if more than one fits.
+        text_tokens: of ordinary text.
+    """
+    samples = []
+    for index in range(max(1, needle_tokens // length)):
+        rng = random.Random(f"{seed}/{step}/needle/{index}")
+        samples.append(needle_sample(corpus, rng, length))
+    for index in range(text_tokens // TEXT_LENGTH):
+        rng = random.Random(f"{seed}/{step}/text/{index}")
+        samples.append(text_sample(corpus, rng, _draw_text_span(corpus, rng), TEXT_LENGTH))
+    return pack(samples)
+
+
+def needle_sample(corpus: Corpus, rng: random.Random, length: int) -> Sample:
+    """A training sample with needles; a draft that does not fit is drawn again.
+
+    Raises:
+        ValueError: none fits.
+    """
+    for _ in range(_MAX_DRAFTS):
+        try:
+            return assemble(corpus, draw_draft(corpus, rng, length), rng, length)
+        except DoesNotFit:
+            continue
+    raise ValueError(f"no draft fits in {length} tokens: use longer samples")
+
+
+def text_sample(corpus: Corpus, rng: random.Random, span: str, length: int) -> Sample:
+    """Ordinary text, every row of which has a target."""
+    text = corpus.read(span, rng.randrange(1 << 40), length)
+    tokens = np.concatenate((np.array([BOS], dtype=np.uint16), text))
+    return Sample(tokens, np.full(length, TEXT, dtype=np.int32))
+
+
+def probe_sample(corpus: Corpus, seed: int, index: int, length: int, num_needles: int) -> Sample:
+    """A question as the needle tasks ask it: their keys, their wording, one of N needles, and
+    a haystack that was kept out."""
+    rng = random.Random(f"probe/{seed}/{index}/{length}/{num_needles}")
+    needles = draw_needles(rng, num_needles, "")
+    hidden = tuple(Hidden(needle.key, needle.value, needle.sentence()) for needle in needles)
+    asked = rng.choice(hidden)
+    turn = (PAPER.question([asked.key], "number"), f" {asked.value}.")
+    draft = Draft("held_out", 0, "", hidden, (turn,))
+    return assemble(corpus, draft, rng, length)
+
+
+def max_needles(length: int) -> int:
+    """How many needles leave room for a haystack and questions in a sample of this length."""
+    return min(MAX_NEEDLES, max(1, length // _TOKENS_A_NEEDLE))
+
+
+def draw_draft(corpus: Corpus, rng: random.Random, length: int) -> Draft:
+    """What a training sample of this length asks and hides."""
+    # the two wordings that others ask in are learned best
+    number = rng.choice((*range(len(WORDINGS)), 0, 0, 1, 1))
+    wording = WORDINGS[number]
+    kind = draw_kind(rng, wording)
+    most = max_needles(length // (4 if kind == "uuid" else 2))
+    num_needles = rng.choice((1, rng.randint(1, most), most))
+    hidden = _draw_hidden(corpus, rng, wording, kind, num_needles)
+    turns, preamble = _draw_turns(rng, wording, kind, hidden, length)
+    if num_needles < most and rng.random() < 0.25:
+        # the key is known, what is told of it is something else
+        other = rng.choice([each for each in WORDINGS if each is not wording])
+        key, value = rng.choice(hidden).key, draw_value(rng, "number")
+        hidden.append(
+            Hidden(key, value, other.sentence.format(key=key, value=value, kind="number"))
+        )
+    source = rng.random()
+    if source < 0.12:
+        span, repeat_tokens = f"distractors/{number}", 0
+    else:
+        span, repeat_tokens = _draw_text_span(corpus, rng), 0
+        if source < 0.22:
+            repeat_tokens = rng.randint(24, 96)
+    return Draft(span, repeat_tokens, preamble, tuple(hidden), tuple(turns))
+
+
+def assemble(corpus: Corpus, draft: Draft, rng: random.Random, length: int) -> Sample:
+    """The sample of a draft, with exactly `length` inputs.
+
+    Raises:
+        DoesNotFit: needles and questions leave no haystack.
+    """
+    suffix, suffix_marks = _suffix(corpus, draft.turns)
+    preamble = corpus.encode(draft.preamble)
+    sentences = [corpus.encode(hidden.sentence) for hidden in draft.needles]
+    num_fixed = 1 + len(preamble) + len(suffix) + sum(map(len, sentences))
+    # a needle in front of everything is a line of its own
+    line_end = corpus.encode("\n")
+    at_start = rng.randrange(len(sentences)) if rng.random() < 0.05 else None
+    if at_start is not None:
+        sentences[at_start] = np.concatenate((sentences[at_start], line_end))
+        num_fixed += len(line_end)
+    num_haystack = length + 1 - num_fixed
+    if num_haystack < 2:
+        raise DoesNotFit(f"{num_fixed} tokens of needles and questions in {length}")
+    haystack = _haystack(corpus, draft, rng, num_haystack)
+    places = [
+        0 if number == at_start else _boundary(corpus, haystack, rng.randrange(1, num_haystack))
+        for number in range(len(sentences))
+    ]
+
+    parts, offsets = [np.array([BOS], dtype=np.uint16), preamble], {}
+    done, size = 0, 1 + len(preamble)
+    for number in sorted(range(len(places)), key=places.__getitem__):
+        parts += [haystack[done : places[number]], sentences[number]]
+        offsets[number] = size + places[number] - done
+        size = offsets[number] + len(sentences[number])
+        done = places[number]
+    tokens = np.concatenate([*parts, haystack[done:], suffix])
+    assert len(tokens) == length + 1
+
+    # a haystack that repeats, or is all numbers, teaches nothing of the language
+    is_text = not draft.repeat_tokens and not draft.span.startswith("distractors")
+    marks = np.full(len(tokens), TEXT if is_text else OTHER, dtype=np.int32)
+    marks[: 1 + len(preamble)] = OTHER
+    for number, offset in offsets.items():
+        marks[offset : offset + len(sentences[number])] = OTHER
+    marks[-len(suffix) :] = suffix_marks
+    first = max(1, len(tokens) - len(suffix) - min(TEXT_ROWS, length // 4))
+    needles = tuple((hidden, offsets[number]) for number, hidden in enumerate(draft.needles))
+    return Sample(tokens, marks[first:], needles)
+
+
+def _draw_text_span(corpus: Corpus, rng: random.Random) -> str:
+    if "stdlib" not in corpus.spans:
+        return "texts"
+    return "texts" if rng.random() < 0.67 else "stdlib"
+
+
+def _draw_hidden(
+    corpus: Corpus, rng: random.Random, wording: Wording, kind: str, num_needles: int
+) -> list[Hidden]:
+    """Needles with distinct keys and, where there are enough, distinct values."""
+    values: dict[str, str] = {}
+    while len(values) < num_needles:
+        key = corpus.keys.draw(rng)
+        if values and rng.random() < 0.15:
+            # a near miss: shares a word with a key that is there
+            key = f"{rng.choice(list(values)).split(' ')[0]} {key.split(' ')[-1]}"
+        value = draw_value(rng, kind)
+        if value not in values.values():
+            values.setdefault(key, value)
+    starts = "\n" if rng.random() < 0.2 else wording.sentence[0]
+    return [
+        Hidden(key, value, starts + wording.sentence[1:].format(key=key, value=value, kind=kind))
+        for key, value in values.items()
+    ]
+
+
+def _draw_turns(
+    rng: random.Random, wording: Wording, kind: str, hidden: Sequence[Hidden], length: int
+) -> tuple[list[tuple[str, str]], str]:
+    """Questions with answers, and what stands before the haystack."""
+    order = rng.sample(hidden, len(hidden))
+    most_keys = 2 if kind == "uuid" else 8 if length >= 1024 else 4
+    if len(order) > 1 and rng.random() < 0.25:
+        groups = [order[: rng.choice((min(len(order), most_keys), rng.randint(2, most_keys)))]]
+    else:
+        # a long haystack is read once for several questions
+        most_turns = 8 if length >= 16_384 else 4
+        num_turns = 1 if rng.random() < 0.4 else min(len(order), rng.randint(1, most_turns))
+        groups = [[each] for each in order[:num_turns]]
+    turns = [
+        (
+            wording.question([each.key for each in group], kind),
+            " " + joined([each.value for each in group], wording.last_joiner) + ".",
+        )
+        for group in groups
+    ]
+    with_preamble = wording is RULER and length >= 512 and rng.random() < 0.7
+    return turns, wording.preamble(len(groups[0]), kind) if with_preamble else ""
+
+
+def _suffix(corpus: Corpus, turns: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:
+    """Ids of questions and answers, `</s>` at the end, and their marks."""
+    parts, marks = [], []
+    for number, (question, answer) in enumerate(turns):
+        asked, told = corpus.encode(question), corpus.encode(answer)
+        if number == len(turns) - 1:
+            told = np.append(told, np.uint16(EOS))
+        parts += [asked, told]
+        marks += [np.full(len(asked), OTHER), np.full(len(told), number)]
+    return np.concatenate(parts), np.concatenate(marks)
+
+
+def _haystack(corpus: Corpus, draft: Draft, rng: random.Random, num_tokens: int) -> np.ndarray:
+    start = rng.randrange(1 << 40)
+    if not draft.repeat_tokens:
+        return corpus.read(draft.span, start, num_tokens)
+    snippet = corpus.read(draft.span, start, draft.repeat_tokens)
+    return np.resize(np.concatenate((snippet, corpus.encode("\n"))), num_tokens)
+
+
+def _boundary(corpus: Corpus, haystack: np.ndarray, place: int) -> int:
+    """The end of a line or sentence that is nearest to a place; the place if none is near."""
+    low = max(place - _BOUNDARY_SEARCH_TOKENS, 0)
+    found = corpus.boundaries(haystack[low : place + _BOUNDARY_SEARCH_TOKENS]) + low
+    return int(found[np.abs(found - place).argmin()]) if len(found) else place
