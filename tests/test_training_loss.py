@@ -16,7 +16,7 @@ from training.corpus import Corpus
 from training.loss import initialise, outcome, suffix_logits
 from training.recipe import MODELS
 from training.samples import TEXT, Batch, training_batch
-from training.train import recompute_layers, training_kernels
+from training.train import compile_layers, recompute_layers, training_kernels
 from yoco import YOCO
 from yoco.kernels import choose_kernels
 
@@ -113,6 +113,19 @@ def test_recomputed_layers_have_the_same_gradients(name: str, batch: Batch) -> N
     recompute_layers(model)
     again = outcome(model, batch, kernels)
     assert distance(gradients(model, (again.answer_loss, again.text_loss)), expected) == 0
+
+
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")
+@pytest.mark.parametrize("name", MODELS)
+def test_compiled_layers_have_the_same_gradients(name: str, batch: Batch) -> None:
+    model = make(name)
+    kernels = choose_kernels("torch", model.device, model.dtype)
+    plain = outcome(model, batch, kernels)
+    expected = gradients(model, (plain.answer_loss, plain.text_loss))
+    compile_layers(model, backend="aot_eager")
+    fused = outcome(model, batch, kernels)
+    found = gradients(model, (fused.answer_loss, fused.text_loss))
+    assert distance(found, expected) < TOLERANCE[torch.float32]
 
 
 @pytest.mark.parametrize("lengths", [[(1, 1)], [(5, 5), (1, 1), (40, 3)], [(40, 40), (37, 1)]])

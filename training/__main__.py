@@ -13,7 +13,7 @@ from pathlib import Path
 
 from training.corpus import load_corpus
 from training.recipe import MODELS, STAGES, Budget, Recipe
-from training.train import Training, finish, recompute_layers, run
+from training.train import Training, compile_layers, finish, recompute_layers, run
 from yoco.loading import resolve_device
 
 
@@ -33,6 +33,8 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--resume", action="store_true", help="go on if the folder holds a run")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=min(12, (os.cpu_count() or 2) - 2))
+    parser.add_argument("--compile", action=argparse.BooleanOptionalAction,
+                        help="fuse the layers' small operations (default: on a GPU)")  # fmt: skip
     parser.add_argument("--recompute", action="store_true", help="for GPUs of less memory")
     parser.add_argument("--longest", type=int, help="leave out stages of longer samples")
     parser.add_argument("--seed", type=int, default=0)
@@ -56,6 +58,8 @@ def main(arguments: list[str] | None = None) -> None:
     device = resolve_device(options.device)
     corpus = load_corpus(options.corpus)
     training = Training(recipe, corpus, options.run, device, resume=options.resume)
+    if options.compile if options.compile is not None else device.type == "cuda":
+        compile_layers(training.model)
     if options.recompute:
         recompute_layers(training.model)
     if not run(training, workers=max(options.workers, 0), stop_after_s=options.stop_after):

@@ -37,7 +37,7 @@ from training.state import (
 from yoco import YOCO
 from yoco.kernels import Kernels, choose_kernels
 
-NUM_PROBES = 20
+NUM_PROBES = 12
 NEEDLES = (1, 2, 4, 8)
 LOG_EVERY_STEPS = 20
 SAVE_EVERY_S = 60.0
@@ -65,7 +65,7 @@ class Effort:
 
 
 PROBE = Effort(tokens=1 << 20, fewest=4, most=32)
-FINAL = Effort(tokens=1 << 23, fewest=24, most=100)
+FINAL = Effort(tokens=1 << 22, fewest=8, most=64)
 
 
 class StepBatches(Dataset[Batch]):
@@ -197,6 +197,18 @@ def make_optimizer(model: YOCO, recipe: Recipe) -> torch.optim.Optimizer:
     ]
     is_fused = model.device.type == "cuda"
     return torch.optim.AdamW(groups, lr=0.0, betas=recipe.betas, fused=is_fused)
+
+
+def compile_layers(model: YOCO, backend: str = "inductor") -> None:
+    """Has `torch.compile` fuse what lies between the attention kernels, which move little data."""
+    compiled = functools.partial(torch.compile, dynamic=True, backend=backend)
+    for layer in (*model.self_decoder.layers, *model.cross_decoder.layers):
+        for name, module in layer.named_children():
+            if name != "mixer":
+                module.forward = compiled(module.forward)
+        for name in ("project", "gate"):
+            if hasattr(layer.mixer, name):
+                setattr(layer.mixer, name, compiled(getattr(layer.mixer, name)))
 
 
 def recompute_layers(model: YOCO) -> None:

@@ -85,11 +85,15 @@ class SlidingWindowMixer(nn.Module):
         self.v_proj = nn.Linear(config.dim, kv_width, bias=config.self_qkv_bias)
         self.out_proj = nn.Linear(config.dim, config.dim, bias=False)
 
-    def forward(self, x: Tensor, pack: Pack, kernels: Kernels) -> Tensor:
+    def project(self, x: Tensor, table: RotaryTable) -> tuple[Tensor, Tensor, Tensor]:
+        """Queries (N, H, D), keys and values (N, G, D) of tokens x (N, E)."""
         heads = (-1, self.head_dim)
-        q = pack.table.rotate(self.q_proj(x).unflatten(-1, heads))  # (N, H, D)
-        k = pack.table.rotate(self.k_proj(x).unflatten(-1, heads))  # (N, G, D)
-        v = self.v_proj(x).unflatten(-1, heads)
+        q = table.rotate(self.q_proj(x).unflatten(-1, heads))
+        k = table.rotate(self.k_proj(x).unflatten(-1, heads))
+        return q, k, self.v_proj(x).unflatten(-1, heads)
+
+    def forward(self, x: Tensor, pack: Pack, kernels: Kernels) -> Tensor:
+        q, k, v = self.project(x, pack.table)
         key_lengths = pack.lengths
         if pack.states is not None:
             extended = [
@@ -122,12 +126,21 @@ class GatedRetentionMixer(nn.Module):
         self.gt_proj = nn.Linear(config.dim, config.n_self_heads, bias=False)
         self.out_proj = nn.Linear(config.dim, config.dim, bias=False)
 
-    def forward(self, x: Tensor, pack: Pack, kernels: Kernels) -> Tensor:
+    def project(self, x: Tensor, table: RotaryTable) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """Queries, keys, values (N, H, D) and log-decays (N, H) of tokens x (N, E)."""
         heads = (-1, self.head_dim)
-        q = pack.table.rotate(self.q_proj(x).unflatten(-1, heads))  # (N, H, D)
-        k = pack.table.rotate(self.k_proj(x).unflatten(-1, heads))
-        v = self.v_proj(x).unflatten(-1, heads)
-        log_decay = F.logsigmoid(self.gt_proj(x).float()) / self.gate_logit_normalizer  # (N, H)
+        q = table.rotate(self.q_proj(x).unflatten(-1, heads))
+        k = table.rotate(self.k_proj(x).unflatten(-1, heads))
+        log_decay = F.logsigmoid(self.gt_proj(x).float()) / self.gate_logit_normalizer
+        return q, k, self.v_proj(x).unflatten(-1, heads), log_decay
+
+    def gate(self, out: Tensor, x: Tensor) -> Tensor:
+        """What the layer adds, of the heads' outputs (N, H, D) and tokens x (N, E)."""
+        normed = rms_norm(out, self.norm_eps).flatten(1)
+        return self.out_proj(F.silu(self.g_proj(x)) * normed)
+
+    def forward(self, x: Tensor, pack: Pack, kernels: Kernels) -> Tensor:
+        q, k, v, log_decay = self.project(x, pack.table)
         if pack.states is None:
             shape = (len(pack.lengths), q.shape[1], self.head_dim, self.head_dim)
             memory = torch.zeros(shape, device=x.device)
@@ -137,8 +150,7 @@ class GatedRetentionMixer(nn.Module):
         if pack.states is not None:
             for state, changed in zip(pack.states, memory, strict=True):
                 state.memory[self.layer] = changed
-        out = rms_norm(out, self.norm_eps).flatten(1)
-        return self.out_proj(F.silu(self.g_proj(x)) * out)
+        return self.gate(out, x)
 
 
 MIXERS = {"sliding_window": SlidingWindowMixer, "gated_retention": GatedRetentionMixer}

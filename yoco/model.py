@@ -7,6 +7,7 @@ E model width, V vocabulary.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import torch
@@ -16,6 +17,17 @@ from yoco.config import YOCOConfig
 from yoco.kernels import Kernels, choose_kernels
 from yoco.layers import MIXERS, CrossAttention, DecoderLayer, Pack, Read, RMSNorm, Suffixes
 from yoco.rotary import RopePrecision, RotaryTable, rotary_table
+
+
+def packed_positions(starts: Sequence[int], lengths: Sequence[int], device: torch.device) -> Tensor:
+    """Positions (N,) int64 of packed tokens: each sequence counts on from its start."""
+    place = torch.arange(sum(lengths), device=device)
+    if len(lengths) == 1:
+        return place + starts[0]
+    # of each sequence how far its positions are from its tokens' places in the pack
+    spans = zip(starts, lengths, accumulate(lengths), strict=True)
+    shifts = [start - (end - length) for start, length, end in spans]
+    return place + torch.repeat_interleave(torch.tensor(shifts), torch.tensor(lengths)).to(device)
 
 
 class SelfDecoder(nn.Module):
@@ -104,12 +116,7 @@ class YOCO(nn.Module):
         Returns:
             Hidden state (N, E), K (N, G, D) rotated to the tokens' positions, V (N, G, D).
         """
-        positions = torch.cat(
-            [
-                torch.arange(start, start + length, device=tokens.device)
-                for start, length in zip(starts, lengths, strict=True)
-            ]
-        )
+        positions = packed_positions(starts, lengths, tokens.device)
         pack = Pack(list(lengths), states, self._table(positions, of_self_decoder=True))
         x = self.config.dim**0.5 * self.embed_tokens(tokens)
         for layer in self.self_decoder.layers:
