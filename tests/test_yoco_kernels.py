@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from yoco.kernels import BACKENDS, TABLE, choose_kernels, reference
+from yoco.kernels import BACKENDS, TABLE, choose_kernels, reference, torch_kernels
 from yoco.kernels.torch_kernels import ROW_BLOCK, merge
 
 DEVICES = ["cpu", pytest.param("cuda", marks=pytest.mark.gpu)]
@@ -104,7 +104,7 @@ def test_merged_segments_are_attention_over_all() -> None:
 
 
 @pytest.mark.parametrize("device", DEVICES)
-@pytest.mark.parametrize("lengths", [[1], [63], [64], [65], [1, 200, 3]])
+@pytest.mark.parametrize("lengths", [[1], [63], [64], [65], [1, 1], [64, 128], [1, 200, 3]])
 def test_retention(device: str, lengths: list[int]) -> None:
     total = sum(lengths)
     q, k, v = (randn(total, H, D, seed=seed) for seed in range(3))
@@ -121,6 +121,21 @@ def test_retention(device: str, lengths: list[int]) -> None:
     # negative control: the decay matters
     other, _ = reference.retention(q, k, v, log_decay * 0, state, lengths)
     assert (other - expected).abs().max() > 1e-3
+
+
+@pytest.mark.parametrize("lengths", [[1], [3, 4, 5], [700, 2, 33, 8]])
+def test_retention_scans_in_blocks_of_blocks(
+    lengths: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(torch_kernels, "RETENTION_CHUNK", 4)
+    monkeypatch.setattr(torch_kernels, "SCAN_BLOCK", 4)
+    q, k, v = (randn(sum(lengths), H, D, seed=seed) for seed in range(3))
+    log_decay = -randn(sum(lengths), H, seed=3).abs() / 16
+    state = randn(len(lengths), H, D, D, seed=4)
+    expected = reference.retention(q, k, v, log_decay, state, lengths)
+    found = torch_kernels.retention_scan(q, k, v, log_decay, state, lengths)
+    for result, value in zip(found, expected, strict=True):
+        check(result, value, torch.float32)
 
 
 def test_retention_forgets_nothing_it_should_keep() -> None:

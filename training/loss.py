@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from training.samples import TEXT, Batch
 from yoco import YOCO
+from yoco.devices import send
 from yoco.kernels import Kernels
 from yoco.layers import Suffixes
 
@@ -49,20 +50,19 @@ def suffix_logits(
     sizes = list(zip(accumulate(lengths), lengths, row_lengths, strict=True))
     rows = np.concatenate([np.arange(stop - wanted, stop) for stop, _, wanted in sizes])
     positions = np.concatenate([np.arange(length - wanted, length) for _, length, wanted in sizes])
-    table = model.row_table(torch.from_numpy(positions).to(tokens.device))
+    table = model.row_table(send(torch.from_numpy(positions), tokens.device))
     suffixes = Suffixes(k, v, row_lengths, lengths, table)
-    x = hidden[torch.from_numpy(rows).to(tokens.device)]  # (R, E)
+    x = hidden.index_select(0, send(torch.from_numpy(rows), tokens.device))  # (R, E)
     return model.head(model.answer(x, suffixes, kernels))
 
 
 def outcome(model: YOCO, batch: Batch, kernels: Kernels) -> Outcome:
     """The losses of a batch and which answers are right."""
     device = model.device
-    tokens, targets = (
-        torch.from_numpy(ids.astype(np.int64)).to(device, non_blocking=True)
-        for ids in (batch.tokens, batch.targets)
+    tokens, targets, marks = (
+        send(torch.from_numpy(values.astype(np.int64)), device)
+        for values in (batch.tokens, batch.targets, batch.marks)
     )
-    marks = torch.from_numpy(batch.marks.astype(np.int64)).to(device, non_blocking=True)
     logits = suffix_logits(model, tokens, batch.lengths, batch.row_lengths, kernels)
     losses = F.cross_entropy(logits, targets, reduction="none")  # (R,)
     of_answer, of_text = (marks >= 0).float(), (marks == TEXT).float()

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from yoco.config import YOCOConfig
+from yoco.devices import send
 from yoco.kernels import Kernels, choose_kernels
 from yoco.layers import MIXERS, CrossAttention, DecoderLayer, Pack, Read, RMSNorm, Suffixes
 from yoco.rotary import RopePrecision, RotaryTable, rotary_table
@@ -27,7 +28,8 @@ def packed_positions(starts: Sequence[int], lengths: Sequence[int], device: torc
     # of each sequence how far its positions are from its tokens' places in the pack
     spans = zip(starts, lengths, accumulate(lengths), strict=True)
     shifts = [start - (end - length) for start, length, end in spans]
-    return place + torch.repeat_interleave(torch.tensor(shifts), torch.tensor(lengths)).to(device)
+    shift = torch.repeat_interleave(torch.tensor(shifts), torch.tensor(lengths))
+    return place + send(shift, device)
 
 
 class SelfDecoder(nn.Module):

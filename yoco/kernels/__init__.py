@@ -32,6 +32,10 @@ def _anywhere(device: torch.device, dtype: torch.dtype) -> str | None:
     return None
 
 
+def _on_cpu(device: torch.device, dtype: torch.dtype) -> str | None:
+    return None if device.type == "cpu" else "chunk after chunk leaves a GPU idle"
+
+
 def _not_double_on_cuda(device: torch.device, dtype: torch.dtype) -> str | None:
     if device.type == "cuda" and dtype == torch.float64:
         return "memory-efficient attention on CUDA has no float64"
@@ -49,6 +53,8 @@ def _half_on_cuda(device: torch.device, dtype: torch.dtype) -> str | None:
 def _fla(device: torch.device, dtype: torch.dtype) -> str | None:
     if device.type != "cuda":
         return "flash-linear-attention's kernels need a CUDA device"
+    if dtype not in (torch.bfloat16, torch.float16):
+        return "flash-linear-attention's kernels would multiply float32 in TF32"
     if importlib.util.find_spec("fla") is None:
         return "flash-linear-attention is not installed: pip install 'yoco-evals[fla]'"
     return None
@@ -69,16 +75,17 @@ TABLE = {
     },
     "retention": {
         "reference": (reference.retention, _anywhere),
-        "chunked": (torch_kernels.retention_chunked, _anywhere),
+        "scan": (torch_kernels.retention_scan, _anywhere),
+        "chunked": (torch_kernels.retention_chunked, _on_cpu),
         "fla": (fla_kernels.retention, _fla),
     },
 }
 
 # what may be asked for by name -> the rows that it admits
 BACKENDS = {
-    "auto": {"reference", "sdpa", "flash", "chunked", "fla"},
+    "auto": {"reference", "sdpa", "flash", "scan", "chunked", "fla"},
     "reference": {"reference"},
-    "torch": {"reference", "sdpa", "flash", "chunked"},
+    "torch": {"reference", "sdpa", "flash", "scan", "chunked"},
     "fla": {"reference", "sdpa", "flash", "fla"},
 }
 
@@ -105,7 +112,7 @@ def choose_kernels(backend: str, device: torch.device, dtype: torch.dtype) -> Ke
             reason = obstacle(device, dtype)
             if reason is None:
                 chosen[operation] = name
-            elif device.type == "cuda":
-                logger.warning("%s steps down from %s: %s", operation, name, reason)
+            else:
+                logger.info("%s does without %s: %s", operation, name, reason)
     functions = {operation: TABLE[operation][name][0] for operation, name in chosen.items()}
     return Kernels(**functions, names=chosen)

@@ -6,10 +6,10 @@ Legend: N packed tokens, H heads, D head width, B sequences in the pack.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 
-import torch
 from torch import Tensor
+
+from yoco.kernels.torch_kernels import offsets
 
 
 def retention(
@@ -20,11 +20,13 @@ def retention(
     state: Tensor,
     lengths: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
-    """As `reference.retention`; fla too scales q by D^-0.5, its state is float32."""
+    """As `reference.retention`; fla too scales q by D^-0.5, its state is float32.
+
+    Products are in TF32 where the inputs are float32: not the arithmetic of a float32 model.
+    """
     # optional, and seconds to import: only where it is used
     from fla.ops.simple_gla import chunk_simple_gla  # pyright: ignore[reportMissingImports]
 
-    offsets = torch.tensor([0, *accumulate(lengths)], dtype=torch.int64, device=q.device)
     out, state = chunk_simple_gla(
         q=q[None],
         k=k[None],
@@ -32,6 +34,6 @@ def retention(
         g=log_decay.float()[None],
         initial_state=state,
         output_final_state=True,
-        cu_seqlens=offsets,
+        cu_seqlens=offsets(tuple(lengths), q.device),
     )
     return out[0], state

@@ -1,14 +1,15 @@
 """The same operations through PyTorch's own kernels, for CPU and CUDA.
 
 Legend: N packed tokens, R rows, S keys, H query heads, G key/value heads, D head width,
-C tokens of one retention chunk or attention block, B sequences in the pack.
+C tokens of one retention chunk or attention block, B sequences in the pack, n chunks.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from itertools import accumulate
 from typing import Any
 
@@ -17,9 +18,12 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.nn.attention.varlen import AuxRequest, varlen_attn
 
+from yoco.devices import send
 from yoco.kernels import reference
 
 RETENTION_CHUNK = 64
+# chunk memories that are added up by one matrix product
+SCAN_BLOCK = 64
 # queries that share one block of keys in banded attention: more is less overhead, less is
 # less masked-out work
 BAND_BLOCK = 128
@@ -79,8 +83,10 @@ def window_attention_sdpa(
     return torch.cat([_band(*sequence, min(window, len(sequence[1]))) for sequence in sequences])
 
 
-def _offsets(lengths: Sequence[int], device: torch.device) -> Tensor:
-    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
+@lru_cache(maxsize=16)
+def offsets(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    """Where packed sequences begin and the last ends: (B + 1,) int32; the same for all layers."""
+    return send(torch.tensor([0, *accumulate(lengths)], dtype=torch.int32), device)
 
 
 def window_attention_flash(
@@ -96,8 +102,8 @@ def window_attention_flash(
         q,
         k,
         v,
-        _offsets(query_lengths, q.device),
-        _offsets(key_lengths, q.device),
+        offsets(tuple(query_lengths), q.device),
+        offsets(tuple(key_lengths), q.device),
         max(query_lengths),
         max(key_lengths),
         window_size=(window - 1, 0),
@@ -161,8 +167,8 @@ def _flash(q: Tensor, k: Tensor, v: Tensor, window_size: tuple[int, int]) -> tup
         q,
         k,
         v,
-        _offsets([len(q)], q.device),
-        _offsets([len(k)], q.device),
+        offsets((len(q),), q.device),
+        offsets((len(k),), q.device),
         len(q),
         len(k),
         window_size=window_size,
@@ -237,7 +243,7 @@ def retention_chunked(
     state: Tensor,
     lengths: Sequence[int],
 ) -> tuple[Tensor, Tensor]:
-    """As `reference.retention`, in chunks: matrix products inside, one state update between."""
+    """As `reference.retention`, chunk after chunk: what a CPU's cache likes."""
     tensors = (q.float() * q.shape[-1] ** -0.5, k.float(), v.float(), log_decay.float())
     spans = [tensor.transpose(0, 1).split(list(lengths), dim=1) for tensor in tensors]
     outputs, states = [], []
@@ -253,3 +259,113 @@ def retention_chunked(
             memory = decay[:, -1].exp()[:, None, None] * memory + (k_c * fade).transpose(1, 2) @ v_c
         states.append(memory)
     return torch.cat(outputs, dim=1).transpose(0, 1).to(q.dtype), torch.stack(states)
+
+
+def retention_scan(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    log_decay: Tensor,
+    state: Tensor,
+    lengths: Sequence[int],
+) -> tuple[Tensor, Tensor]:
+    """As `reference.retention`, in chunks that run side by side, for a GPU.
+
+    What a chunk adds to the memory is one matrix product, what it finds there is a scan over the
+    chunks before it. All in float32, under autocast too.
+    """
+    size = min(RETENTION_CHUNK, max(lengths))
+    chunks = _whole_chunks(tuple(lengths), size, q.device)
+    with torch.autocast(q.device.type, enabled=False):
+        scaled = q.float() * q.shape[-1] ** -0.5
+        q_c, k_c, v_c = (chunks.split(x.float()).transpose(1, 2) for x in (scaled, k, v))
+        decay = chunks.split(log_decay.float()).cumsum(dim=1).transpose(1, 2)  # (n, H, C)
+        added = (k_c * (decay[..., -1:] - decay).exp()[..., None]).transpose(2, 3) @ v_c
+
+        # of each sequence the memory that it brings, then its chunks
+        values = torch.cat((state.float(), added)).index_select(0, chunks.order)
+        carry = F.pad(decay[..., -1], (0, 0, len(state), 0)).index_select(0, chunks.order)
+        memory = _scan(carry, chunks.starts, values.flatten(2)).unflatten(2, values.shape[2:])
+
+        between = (decay[..., :, None] - decay[..., None, :]).tril().exp().tril()
+        inside = (q_c @ k_c.transpose(2, 3) * between) @ v_c  # (n, H, C, D)
+        out = inside + decay.exp()[..., None] * (q_c @ memory.index_select(0, chunks.before))
+    return chunks.join(out.transpose(1, 2)).to(q.dtype), memory.index_select(0, chunks.last)
+
+
+@dataclass(frozen=True)
+class _WholeChunks:
+    """How packed sequences are cut into n chunks of C tokens, each within one sequence.
+
+    Attributes:
+        lengths: tokens of each of the B sequences.
+        size: C; the last chunk of a sequence is padded with zeros, which change no memory.
+        order: (B + n,) where the B states, then the n chunks, belong so that each sequence's
+            state is followed by its chunks.
+        starts: (B + n,) where, in that order, a sequence begins.
+        before, last: (n,) and (B,) places, in that order, before each chunk and at each end.
+    """
+
+    lengths: tuple[int, ...]
+    size: int
+    order: Tensor
+    starts: Tensor
+    before: Tensor
+    last: Tensor
+
+    def split(self, x: Tensor) -> Tensor:
+        """(N, ...) -> (n, C, ...)."""
+        if any(length % self.size for length in self.lengths):
+            rest = (0, 0) * (x.dim() - 1)
+            parts = x.split(self.lengths)
+            x = torch.cat([F.pad(part, (*rest, 0, -len(part) % self.size)) for part in parts])
+        return x.unflatten(0, (-1, self.size))
+
+    def join(self, x: Tensor) -> Tensor:
+        """(n, C, ...) -> (N, ...)."""
+        x = x.flatten(0, 1)
+        if len(x) == sum(self.lengths):
+            return x
+        padded = [-(-length // self.size) * self.size for length in self.lengths]
+        parts = zip(x.split(padded), self.lengths, strict=True)
+        return torch.cat([part[:length] for part, length in parts])
+
+
+@lru_cache(maxsize=8)
+def _whole_chunks(lengths: tuple[int, ...], size: int, device: torch.device) -> _WholeChunks:
+    order, before, last = [], [], []
+    num_chunks = 0
+    for sequence, length in enumerate(lengths):
+        order.append(sequence)
+        for _ in range(-(-length // size)):
+            before.append(len(order) - 1)
+            order.append(len(lengths) + num_chunks)
+            num_chunks += 1
+        last.append(len(order) - 1)
+    indices = send(torch.tensor(order + before + last), device)
+    order_i, before_i, last_i = indices.split([len(order), len(before), len(last)])
+    return _WholeChunks(lengths, size, order_i, order_i < len(lengths), before_i, last_i)
+
+
+def _scan(log_carry: Tensor, starts: Tensor, values: Tensor) -> Tensor:
+    """S_e = exp(log_carry_e) S_{e-1} + values_e, and S_e = values_e where `starts`.
+
+    Args:
+        log_carry: (E, H), at most 0.
+        starts: (E,) bool; the first is true.
+        values: (E, H, M).
+    """
+    num, block = len(values), min(len(values), SCAN_BLOCK)
+    rest = -num % block
+    values = F.pad(values, (0, 0, 0, 0, 0, rest)).unflatten(0, (-1, block)).transpose(1, 2)
+    decay = F.pad(log_carry, (0, 0, 0, rest)).unflatten(0, (-1, block)).cumsum(dim=1)
+    decay = decay.transpose(1, 2)  # (blocks, H, block)
+    era = F.pad(starts, (0, rest)).unflatten(0, (-1, block)).cumsum(dim=1)[:, None]
+    connected = (era[..., :, None] == era[..., None, :]).tril()
+    weights = (decay[..., :, None] - decay[..., None, :]).masked_fill(~connected, float("-inf"))
+    sums = weights.exp() @ values  # (blocks, H, block, M)
+    if len(sums) > 1:
+        ends = _scan(decay[..., -1], era[:, 0, -1] > 0, sums[:, :, -1])
+        entering = F.pad(ends[:-1], (0, 0, 0, 0, 1, 0))[:, :, None]
+        sums = sums + (decay.exp() * (era == 0))[..., None] * entering
+    return sums.transpose(1, 2).flatten(0, 1)[:num]
