@@ -75,7 +75,7 @@ class Recipe:
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
     max_grad_norm: float = 1.0
-    early_at: float = 0.3
+    early_at: float = 0.5
 
     def __post_init__(self) -> None:
         if not math.isclose(total := sum(stage.share for stage in self.stages), 1.0):
