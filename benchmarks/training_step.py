@@ -57,13 +57,14 @@ def main() -> None:
     options = parser.parse_args()
     corpus = load_corpus(options.corpus)
     device = resolve_device("auto")
+    torch.set_float32_matmul_precision("high")
     print(f"torch {torch.__version__}, {device}")
     for name in options.models:
         recipe = Recipe(name=name, model=MODELS[name], budget=Budget(steps=10**6), stages=STAGES)
         folder = Path(tempfile.mkdtemp())
         training = Training(recipe, corpus, folder, device, resume=False)
         if options.compile:
-            compile_layers(training.model)
+            training.kernels = compile_layers(training.model, training.kernels)
         for length in options.lengths:
             made = time.perf_counter()
             batches = [

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import inspect
 import logging
+import os
 import sys
 import time
+from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -38,6 +41,8 @@ logger = logging.getLogger(__name__)
 # where neither the checkpoint nor the user says how long a prompt may be
 DEFAULT_MAX_LENGTH = 1_048_576
 CHUNK_SIZE = {"cpu": 2048, "cuda": 16_384}
+# prompts that are encoded at the same time, ahead of a GPU: a million tokens take seconds
+ENCODERS = min(8, max(1, (os.cpu_count() or 2) // 2))
 
 
 class YOCOLM(TemplateLM):
@@ -379,8 +384,9 @@ class YOCOLM(TemplateLM):
         """Batches of tokenised prompts; a long prompt's text and tokens live in its batch only."""
         batch: list[tuple[int, Tokens, GenerationOptions]] = []
         num_tokens = 0
-        for index, prompt, options in waiting:
-            tokens, _ = self._fitted(self._encode(prompt), options.max_new_tokens)
+        prompts = self._encoded_ahead([prompt for _, prompt, _ in waiting])
+        for (index, _, options), encoded in zip(waiting, prompts, strict=True):
+            tokens, _ = self._fitted(encoded, options.max_new_tokens)
             if not len(tokens):
                 tokens = np.asarray([self.prefix_token_id], np.int32)
             full = num_tokens + len(tokens) > self.chunk_size or len(batch) == self.batch_size
@@ -391,6 +397,21 @@ class YOCOLM(TemplateLM):
             num_tokens += len(tokens)
         if batch:
             yield batch
+
+    def _encoded_ahead(self, prompts: Sequence[str]) -> Iterator[Tokens]:
+        """Tokens of each prompt, in order; while a GPU computes, the CPU encodes the next ones."""
+        num_ahead = ENCODERS if self.device.type == "cuda" else 0
+        if not num_ahead:
+            yield from map(self._encode, prompts)
+            return
+        with ThreadPoolExecutor(num_ahead) as pool:
+            encoding: deque[Future[Tokens]] = deque()
+            for prompt in prompts:
+                encoding.append(pool.submit(self._encode, prompt))
+                if len(encoding) > num_ahead:
+                    yield encoding.popleft().result()
+            while encoding:
+                yield encoding.popleft().result()
 
     def _fitted(self, context: Tokens, continuation: Any) -> tuple[Tokens, Any]:
         """The pair, its context shortened from the left where that was asked for.

@@ -11,6 +11,8 @@ import math
 import os
 from pathlib import Path
 
+import torch
+
 from training.corpus import load_corpus
 from training.recipe import MODELS, STAGES, Budget, Recipe
 from training.train import Training, compile_layers, finish, recompute_layers, run
@@ -56,10 +58,12 @@ def main(arguments: list[str] | None = None) -> None:
         seed=options.seed,
     )
     device = resolve_device(options.device)
+    # the memories of gated retention are float32: TF32 is precise enough to learn them
+    torch.set_float32_matmul_precision("high")
     corpus = load_corpus(options.corpus)
     training = Training(recipe, corpus, options.run, device, resume=options.resume)
     if options.compile if options.compile is not None else device.type == "cuda":
-        compile_layers(training.model)
+        training.kernels = compile_layers(training.model, training.kernels)
     if options.recompute:
         recompute_layers(training.model)
     if not run(training, workers=max(options.workers, 0), stop_after_s=options.stop_after):

@@ -140,11 +140,12 @@ MODELS["demo-gret"] = dataclasses.replace(
     mixer="gated_retention",
     sliding_window=None,
 )
+# Short samples are learned at once, long ones last.
 STAGES = (
-    Stage(share=0.20, length_tokens=512),
-    Stage(share=0.20, length_tokens=2_048),
-    Stage(share=0.15, length_tokens=8_192),
+    Stage(share=0.10, length_tokens=512),
+    Stage(share=0.10, length_tokens=2_048),
+    Stage(share=0.10, length_tokens=8_192),
     Stage(share=0.15, length_tokens=65_536),
-    Stage(share=0.15, length_tokens=262_144),
-    Stage(share=0.15, length_tokens=1_048_576),
+    Stage(share=0.25, length_tokens=262_144),
+    Stage(share=0.30, length_tokens=1_048_576),
 )

@@ -198,8 +198,12 @@ def make_optimizer(model: YOCO, recipe: Recipe) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, lr=0.0, betas=recipe.betas, fused=is_fused)
 
 
-def compile_layers(model: YOCO, backend: str = "inductor") -> None:
-    """Has `torch.compile` fuse what lies between the attention kernels, which move little data."""
+def compile_layers(model: YOCO, kernels: Kernels, backend: str = "inductor") -> Kernels:
+    """Has `torch.compile` fuse what lies between the attention kernels, which move little data.
+
+    Returns:
+        The kernels to run the model with, their own small operations fused too.
+    """
     compiled = functools.partial(torch.compile, dynamic=True, backend=backend)
     for layer in (*model.self_decoder.layers, *model.cross_decoder.layers):
         for name, module in layer.named_children():
@@ -208,6 +212,10 @@ def compile_layers(model: YOCO, backend: str = "inductor") -> None:
         for name in ("project", "gate"):
             if hasattr(layer.mixer, name):
                 setattr(layer.mixer, name, compiled(getattr(layer.mixer, name)))
+    if kernels.names["retention"] != "scan":
+        return kernels
+    fused = functools.partial(kernels.retention, fuse=functools.cache(compiled))
+    return dataclasses.replace(kernels, retention=fused)
 
 
 def recompute_layers(model: YOCO) -> None:

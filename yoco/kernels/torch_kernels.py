@@ -7,7 +7,7 @@ C tokens of one retention chunk or attention block, B sequences in the pack, n c
 from __future__ import annotations
 
 import inspect
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import accumulate
@@ -268,29 +268,50 @@ def retention_scan(
     log_decay: Tensor,
     state: Tensor,
     lengths: Sequence[int],
+    *,
+    fuse: Callable[[Callable[..., Any]], Callable[..., Any]] = lambda function: function,
 ) -> tuple[Tensor, Tensor]:
     """As `reference.retention`, in chunks that run side by side, for a GPU.
 
     What a chunk adds to the memory is one matrix product, what it finds there is a scan over the
     chunks before it. All in float32, under autocast too.
+
+    Args:
+        fuse: wraps the two parts that are products and elementwise operations of chunks alone.
     """
     size = min(RETENTION_CHUNK, max(lengths))
     chunks = _whole_chunks(tuple(lengths), size, q.device)
     with torch.autocast(q.device.type, enabled=False):
-        scaled = q.float() * q.shape[-1] ** -0.5
-        q_c, k_c, v_c = (chunks.split(x.float()).transpose(1, 2) for x in (scaled, k, v))
-        decay = chunks.split(log_decay.float()).cumsum(dim=1).transpose(1, 2)  # (n, H, C)
-        added = (k_c * (decay[..., -1:] - decay).exp()[..., None]).transpose(2, 3) @ v_c
+        q_c, k_c, v_c, g_c = (chunks.split(x) for x in (q, k, v, log_decay))
+        inside, added, decay = fuse(_inside_chunks)(q_c, k_c, v_c, g_c)
 
         # of each sequence the memory that it brings, then its chunks
         values = torch.cat((state.float(), added)).index_select(0, chunks.order)
         carry = F.pad(decay[..., -1], (0, 0, len(state), 0)).index_select(0, chunks.order)
         memory = _scan(carry, chunks.starts, values.flatten(2)).unflatten(2, values.shape[2:])
+        out = fuse(_with_memory)(inside, q_c, decay, memory.index_select(0, chunks.before))
+    return chunks.join(out), memory.index_select(0, chunks.last)
 
-        between = (decay[..., :, None] - decay[..., None, :]).tril().exp().tril()
-        inside = (q_c @ k_c.transpose(2, 3) * between) @ v_c  # (n, H, C, D)
-        out = inside + decay.exp()[..., None] * (q_c @ memory.index_select(0, chunks.before))
-    return chunks.join(out.transpose(1, 2)).to(q.dtype), memory.index_select(0, chunks.last)
+
+def _inside_chunks(
+    q: Tensor, k: Tensor, v: Tensor, log_decay: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """What n chunks (n, C, H, D) find in themselves (n, H, C, D), what each adds to the memory
+    (n, H, D, D), and their log-decays from the chunk's beginning on (n, H, C), all float32."""
+    q, k, v = (x.float().transpose(1, 2) for x in (q, k, v))
+    decay = log_decay.float().cumsum(dim=1).transpose(1, 2)
+    added = (k * (decay[..., -1:] - decay).exp()[..., None]).transpose(2, 3) @ v
+    place = torch.arange(q.shape[2], device=q.device)
+    apart = decay[..., :, None] - decay[..., None, :]
+    between = apart.masked_fill(place > place[:, None], float("-inf")).exp() * q.shape[-1] ** -0.5
+    return (q @ k.transpose(2, 3) * between) @ v, added, decay
+
+
+def _with_memory(inside: Tensor, q: Tensor, decay: Tensor, memory: Tensor) -> Tensor:
+    """What the chunks find in themselves and in the memory before them: (n, C, H, D) like q."""
+    found = q.float().transpose(1, 2) @ memory
+    out = inside + (decay.exp() * q.shape[-1] ** -0.5)[..., None] * found
+    return out.transpose(1, 2).to(q.dtype)
 
 
 @dataclass(frozen=True)
