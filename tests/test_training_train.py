@@ -150,11 +150,13 @@ def test_checkpoints_stay_small(name: str) -> None:
 
 
 def test_schedule() -> None:
-    recipe = Recipe(name="demo", model=MODELS["demo"], budget=Budget(steps=1000), stages=STAGES)
-    assert [recipe.stage_at(x) for x in (0, 0.19999, 0.2, 0.5, 0.9999, 1)] == [0, 0, 1, 2, 5, 5]
+    shares = {512: 0.2, 2048: 0.2, 8192: 0.3, 65_536: 0.3}
+    stages = tuple(Stage(share=share, length_tokens=n) for n, share in shares.items())
+    recipe = Recipe(name="demo", model=MODELS["demo"], budget=Budget(steps=1000), stages=stages)
+    assert [recipe.stage_at(x) for x in (0, 0.19999, 0.2, 0.5, 0.9999, 1)] == [0, 0, 1, 2, 3, 3]
     lengths = [recipe.length_at(step, 0.95) for step in range(400)]
-    assert set(lengths) == {stage.length_tokens for stage in STAGES}
-    assert 0.7 < lengths.count(1_048_576) / 400 < 0.8
+    assert set(lengths) == set(shares)
+    assert 0.7 < lengths.count(65_536) / 400 < 0.8
     assert {recipe.length_at(step, 0.1) for step in range(50)} == {512}
     rates = [recipe.learning_rate_at(step, step / 1000) for step in range(1000)]
     assert rates[0] == pytest.approx(2e-5, rel=0.01) and max(rates) == pytest.approx(2e-3, rel=0.05)
