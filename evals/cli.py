@@ -76,7 +76,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--depths", help="a number of depths, or 0,0.5,1")
     group.add_argument("--depth-spacing", choices=["linear", "sigmoid"])
     group.add_argument("--trials", type=int, help="prompts a cell")
-    group.add_argument("--needles", type=int, help="needles a prompt")
+    group.add_argument("--needles", type=int, help="needles a prompt; 0 is a control without")
     group.add_argument("--ask", choices=["one", "all"], help="for how many of the needles")
     group.add_argument(
         "--haystack", help="stdlib, files:GLOB, hf:DATASET, noise or needles (distractors)"
@@ -118,7 +118,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _needle(options: argparse.Namespace) -> int:
     settings = _settings(options)
-    task = "yoco_needle" if settings.get("needles", 1) == 1 else "yoco_multi_needle"
+    task = "yoco_needle" if settings.get("needles", 1) <= 1 else "yoco_multi_needle"
     if options.ask == "all":
         task = "yoco_multi_needle_all"
     names = ("pretrained", "tokenizer", "device", "dtype", "chunk_size", "max_length")

@@ -46,6 +46,8 @@ def mean_label(score: float) -> str:
 
 def needles_label(grid: Grid) -> str:
     """How many needles are in the haystack and how many of them are asked for."""
+    if grid.num_needles == 0:
+        return "no needle (control)"
     if grid.num_needles == 1:
         return "1 needle"
     return f"{grid.num_needles} needles, {grid.ask} asked"

@@ -37,7 +37,8 @@ class NeedleSettings:
         depths: Where the asked needle lies, 0..1.
         depth_spacing: How depths given as a number were spaced.
         trials: Prompts of every length and depth, each with its own haystack and needles.
-        needles: Needles in a prompt, the first at the cell's depth, the others anywhere.
+        needles: Needles in a prompt, the first at the cell's depth, the others anywhere; 0 is a
+            control, which asks for a needle that is not there.
         ask: Whether the first needle is asked for ("one") or every one ("all").
         haystack: What `load_haystack` reads.
         seed: What every random choice derives from.
@@ -59,7 +60,7 @@ class NeedleSettings:
     tokenizer: str | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("trials", 1), ("needles", 1), ("generation_tokens", 1), ("seed", 0)):
+        for name, least in (("trials", 1), ("needles", 0), ("generation_tokens", 1), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < least:
                 raise ValueError(f"{name}={value!r} is not a whole number of at least {least}")
@@ -222,13 +223,14 @@ def _build_doc(
     # One start for all lengths and depths of a trial, so that a backend can share what is the same.
     start = _line_start(index.haystack, _rng(settings.seed, "start", cell.trial))
     within = index.haystack.slice(start, index.advance(start, max(prompt_tokens, 0)))
-    needles = draw_needles(rng, settings.needles, within)
-    asked = [0] if settings.ask == "one" else list(range(settings.needles))
+    needles = draw_needles(rng, max(settings.needles, 1), within)
+    hidden = needles[: settings.needles]
+    asked = [0] if settings.ask == "one" else list(range(len(needles)))
     prompt = build_prompt(
         index,
         haystack=settings.haystack,
-        sentences=[needle.sentence() for needle in needles],
-        depths_frac=[cell.depth_frac, *(rng.random() for _ in needles[1:])],
+        sentences=[needle.sentence() for needle in hidden],
+        depths_frac=[cell.depth_frac, *(rng.random() for _ in needles[1:])][: len(hidden)],
         question=MAGIC_NUMBER.question([needles[number].key for number in asked]),
         prompt_tokens=prompt_tokens,
         start=start,
@@ -240,7 +242,7 @@ def _build_doc(
         "prompt_tokens": prompt.num_tokens,
         "generation_tokens": settings.generation_tokens,
         "depth_frac": cell.depth_frac,
-        "depth_frac_achieved": prompt.depths_frac_achieved[0],
+        "depth_frac_achieved": prompt.depths_frac_achieved[0] if hidden else None,
         "trial": cell.trial,
         "num_needles": settings.needles,
         "ask": settings.ask,

@@ -136,6 +136,18 @@ def test_documents_say_what_the_prompts_hold(book: str, tokenizer: Tokenizer, as
             assert (key in question) == (number in doc["asked"])
 
 
+def test_a_control_asks_for_what_is_not_there(book: str, tokenizer: Tokenizer) -> None:
+    docs = docs_of(tokenizer, haystack=book, lengths=[700], depths=3, needles=0)
+    for doc in docs:
+        text = render(Plan.from_dict(doc["plan"]))
+        assert len(tokenizer.encode(text)) == doc["prompt_tokens"] == 680
+        assert (doc["num_needles"], doc["asked"], len(doc["keys"])) == (0, [0], 1)
+        assert f"What is the special magic {doc['keys'][0]} number?" in text
+        assert doc["values"][0] not in text and " number is " not in text
+        assert doc["needle_offsets_tokens"] == [] and doc["depth_frac_achieved"] is None
+    assert [doc["depth_frac"] for doc in docs] == [0, 0.5, 1]
+
+
 def test_adding_to_a_grid_changes_no_other_sample(book: str, tokenizer: Tokenizer) -> None:
     options: dict[str, Any] = {"haystack": book, "needles": 2}
     small = docs_of(tokenizer, lengths=[700, 900], depths=[0.5], **options)
