@@ -67,7 +67,10 @@ class CheckpointInfo:
 
     def to_dict(self) -> dict[str, Any]:
         """All of it in JSON's types."""
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        for row, costs in zip(values["lengths"], self.lengths, strict=True):
+            row["memory"]["total_bytes"] = costs.memory.total_bytes
+        return values
 
 
 def checkpoint_info(
@@ -144,7 +147,7 @@ def info_text(info: CheckpointInfo) -> str:
         [
             facts,
             f"{memory_title}\n{_table(_memory_rows(info))}",
-            f"FLOPs, a multiply-add being two\n{_table(_flops_rows(info))}",
+            f"FLOPs, where a multiply-add is two\n{_table(_flops_rows(info))}",
         ]
     )
 
@@ -184,7 +187,7 @@ def _facts(info: CheckpointInfo) -> Iterator[tuple[str, str]]:
         yield "tokenizer", f"{tokenizer['vocab_size']:,} ids, sha256 {tokenizer['sha256'][:12]}"
     yield "KV cache", f"{info.kv_bytes_per_token:,} bytes a token in {info.dtype}"
     field = info.receptive_field_tokens
-    yield "receptive field", "unbounded" if field is None else f"{field:,} tokens of K and V"
+    yield "receptive field", "unbounded" if field is None else f"{field:,} tokens before a position"
 
 
 def _layers(number: int) -> str:
@@ -203,7 +206,7 @@ def _heads(heads: int, kv_heads: int, width: int) -> str:
 
 def _rope(rope: RopeConfig) -> str:
     pairs = "interleaved" if rope.interleaved else "half-split"
-    return f"rotary theta {rope.theta:g}, {rope.spacing} spacing, {pairs}"
+    return f"rotary theta {rope.theta:,.15g}, {rope.spacing} spacing, {pairs}"
 
 
 def _options(config: YOCOConfig) -> str:

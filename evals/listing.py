@@ -14,9 +14,7 @@ def listing() -> str:
     entries = read_catalogue()
     tasks = [entry for entry in entries if entry.num_members is None]
     groups = [entry for entry in entries if entry.num_members is not None]
-    checkpoints = {
-        name: read_checkpoint(resolve_path(name)).config for name in embedded_names()
-    }
+    checkpoints = {name: read_checkpoint(resolve_path(name)).config for name in embedded_names()}
     width = max(len(name) for name in [*(entry.name for entry in entries), *checkpoints])
     blocks = {
         "tasks": {entry.name: entry.summary for entry in tasks},
@@ -32,7 +30,7 @@ def listing() -> str:
 
 
 def _group_line(group: Entry) -> str:
-    return f"{group.summary} ({group.num_members})"
+    return f"{group.summary} ({group.num_members} members)".lstrip()
 
 
 def _checkpoint_line(config: YOCOConfig) -> str:

@@ -111,8 +111,12 @@ def _read_flops(config: YOCOConfig, start: int, stop: int) -> int:
     token at t sees min(t + 1, W). Retention is 4 E D a token: k^T v into the memory, q out of it.
     """
     num_tokens = stop - start
-    projections = 2 * num_tokens * _matrix_elements(
-        config, "self_decoder.", "cross_decoder.k_proj.", "cross_decoder.v_proj."
+    projections = (
+        2
+        * num_tokens
+        * _matrix_elements(
+            config, "self_decoder.", "cross_decoder.k_proj.", "cross_decoder.v_proj."
+        )
     )
     if config.sliding_window is None:
         mixing = 4 * config.dim * config.self_head_dim * num_tokens
