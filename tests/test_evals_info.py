@@ -15,7 +15,7 @@ from evals.cli import main
 from evals.info import checkpoint_info, info_text, quantity
 from evals.listing import listing
 from tasks.catalogue import read_catalogue
-from yoco.checkpoints import checkpoint_sha256
+from yoco.checkpoints import checkpoint_sha256, read_checkpoint
 from yoco.costs import prefill_flops
 from yoco.loading import embedded_names
 
@@ -31,7 +31,8 @@ def test_info_of_the_embedded_checkpoint(capsys: pytest.CaptureFixture[str]) -> 
     assert told["num_parameters"] == sum(p.numel() for p in model.parameters())
     assert told["config"] == model.config.to_dict()
     assert told["sha256"] == checkpoint_sha256(told["path"])
-    assert told["stored_dtypes"] == ["float16"]
+    stored = {str(x.dtype) for x in read_checkpoint(told["path"]).tensors.values()}
+    assert {f"torch.{name}" for name in told["stored_dtypes"]} == stored
     assert (told["dtype"], told["kv_bytes_per_token"]) == ("float32", model.kv_bytes_per_token)
     assert told["receptive_field_tokens"] == model.config.receptive_field_tokens
     assert told["tokenizer"]["vocab_size"] == model.config.vocab_size
