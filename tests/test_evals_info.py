@@ -113,7 +113,8 @@ def test_list_names_everything_once() -> None:
     assert names == [entry.name for entry in read_catalogue()] + embedded_names()
     assert "demo" in names
     parameters = sum(p.numel() for p in yoco.load("demo", device="cpu").parameters())
-    assert f"{parameters:,} parameters" in lines[-1]
+    (line,) = (line for line in lines if line.split()[:1] == ["demo"])
+    assert line.endswith(f", {parameters:,} parameters")
 
 
 def test_list_leaves_lm_eval_asleep(tmp_path: Path) -> None:
