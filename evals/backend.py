@@ -23,7 +23,7 @@ import yoco
 from evals.chat import render_chat
 from evals.distributed import Processes
 from evals.generation import GenerationOptions, generate_batch, options_of
-from evals.model_args import batch_limit, merged_model_args, one_of, positive
+from evals.model_args import CHUNK_SIZE, batch_limit, merged_model_args, one_of, positive
 from evals.scoring import (
     Tokens,
     batches,
@@ -40,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 # where neither the checkpoint nor the user says how long a prompt may be
 DEFAULT_MAX_LENGTH = 1_048_576
-CHUNK_SIZE = {"cpu": 2048, "cuda": 16_384}
 # prompts that are encoded at the same time, ahead of a GPU: a million tokens take seconds
 ENCODERS = min(8, max(1, (os.cpu_count() or 2) // 2))
 

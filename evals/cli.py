@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -59,6 +60,17 @@ def _parser() -> argparse.ArgumentParser:
     convert = command("convert", _convert, "rewrite a checkpoint as safetensors and config.json")
     convert.add_argument("src", help="checkpoint folder, official or Hugging Face")
     convert.add_argument("dst", help="folder to write; must not exist, or be empty")
+
+    command("list", _list, "our tasks, groups of tasks and embedded checkpoints")
+
+    info = command("info", _info, "what a checkpoint is, and its memory and FLOPs by length")
+    info.add_argument("pretrained", help="checkpoint folder, or an embedded one's name (demo)")
+    info.add_argument("--lengths", default="4K,128K,1M", help="default: %(default)s; K = 1024")
+    info.add_argument("--dtype", default="auto", help="of the run (default: as stored)")
+    info.add_argument(
+        "--chunk-size", type=int, help="tokens of one prefill chunk (default: that of a GPU)"
+    )
+    info.add_argument("--json", action="store_true", help="all of it as JSON, in bytes and FLOPs")
 
     commands.add_parser("run", help="lm_eval itself, with --model yoco and our tasks registered")
     return parser
@@ -161,6 +173,27 @@ def _convert(options: argparse.Namespace) -> int:
 
     written = convert(resolve_path(options.src), options.dst)
     print(f"wrote {options.dst} ({written} layout)")
+    return 0
+
+
+def _list(options: argparse.Namespace) -> int:
+    from evals.listing import listing
+
+    print(listing())
+    return 0
+
+
+def _info(options: argparse.Namespace) -> int:
+    from evals.info import checkpoint_info, info_text
+    from tasks.lengths import parse_lengths
+
+    info = checkpoint_info(
+        options.pretrained,
+        lengths=parse_lengths(options.lengths),
+        dtype=options.dtype,
+        chunk_size=options.chunk_size,
+    )
+    print(json.dumps(info.to_dict(), indent=2) if options.json else info_text(info))
     return 0
 
 

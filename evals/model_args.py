@@ -6,6 +6,9 @@ import difflib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+# tokens of one prefill chunk where the user does not say, by type of device
+CHUNK_SIZE = {"cpu": 2048, "cuda": 16_384}
+
 
 def merged_model_args(
     given: Mapping[str, Any], defaults: Mapping[str, Any] | None, known: Sequence[str]

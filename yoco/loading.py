@@ -25,6 +25,11 @@ DTYPES = {
 }
 
 
+def embedded_names() -> list[str]:
+    """Names of the checkpoints inside this package."""
+    return sorted(path.name for path in EMBEDDED.iterdir() if path.is_dir())
+
+
 def resolve_path(path: str | Path) -> Path:
     """The folder of a checkpoint: `path`, or that of the embedded checkpoint of this name."""
     if not Path(path).exists() and (EMBEDDED / path).is_dir():
