@@ -178,3 +178,16 @@ def test_the_stream_begins_with_variance_one(tmp_path: Path) -> None:
     assert 0.5 < k.square().mean() < 2.0 and 0.5 < v.square().mean() < 2.0
     # near the uniform distribution
     assert (logits.logsumexp(-1) - np.log(4096)).abs().max() < 0.2
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_what_the_engine_has_cached_does_not_stop_a_gradient(name: str) -> None:
+    model = make(name)
+    cuda = choose_kernels("torch", torch.device("cuda"), torch.bfloat16)
+    on_cpu = choose_kernels("torch", model.device, model.dtype)
+    kernels = dataclasses.replace(on_cpu, retention=cuda.retention)
+    tokens, lengths = torch.arange(3, 150), [100, 47]
+    with torch.inference_mode():
+        suffix_logits(model, tokens, lengths, [3, 1], kernels)
+    suffix_logits(model, tokens, lengths, [3, 1], kernels).sum().backward()
+    assert model.embed_tokens.weight.grad is not None

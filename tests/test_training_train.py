@@ -17,7 +17,9 @@ from training.__main__ import main
 from training.card import write_card
 from training.corpus import Corpus
 from training.curves import draw_curves
+from training.loss import Outcome
 from training.recipe import MODELS, STAGES, Budget, Recipe, Stage
+from training.samples import Batch
 from training.state import STATE_FILE, read_log
 from training.train import Effort, StepBatches, Training, finish, run
 from yoco.checkpoints.tensors import expected_shapes
@@ -99,8 +101,11 @@ def test_a_call_ends_in_time_and_goes_on(corpus: Corpus, tmp_path: Path) -> None
     with pytest.raises(ValueError, match="holds a run: pass --resume"):
         Training(recipe, corpus, tmp_path, CPU, resume=False)
     other = dataclasses.replace(recipe, seed=1)
-    with pytest.raises(ValueError, match=r"another recipe \(it differs in seed\)"):
+    with pytest.raises(ValueError, match=r"another run \(it differs in seed\)"):
         Training(other, corpus, tmp_path, CPU, resume=True)
+    other_text = dataclasses.replace(corpus, sha256={"other.txt": "0"})
+    with pytest.raises(ValueError, match=r"another run \(it differs in corpus\)"):
+        Training(recipe, other_text, tmp_path, CPU, resume=True)
     # more steps may be asked for
     training = Training(small_recipe("demo", 4), corpus, tmp_path, CPU, resume=True)
     assert training.progress == 0.25
@@ -111,6 +116,24 @@ def test_a_call_ends_in_time_and_goes_on(corpus: Corpus, tmp_path: Path) -> None
     assert run(training, workers=0)
     steps = [r["step"] for r in read_log(tmp_path) if r["kind"] == "train"]
     assert steps == [1, 2, 3]
+
+
+def test_no_state_is_written_of_losses_that_are_not_numbers(
+    corpus: Corpus, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("training.train.LOG_EVERY_STEPS", 10)
+    training = Training(small_recipe("demo", 4), corpus, tmp_path, CPU, resume=False)
+    step = training.step
+
+    def broken_step(batch: Batch) -> Outcome:
+        if training.clock.step == 2:
+            training.model.embed_tokens.weight.data[:] = math.nan
+        return step(batch)
+
+    monkeypatch.setattr(training, "step", broken_step)
+    with pytest.raises(FloatingPointError, match="losses of step 4 are"):
+        run(training, workers=0)
+    assert not (tmp_path / STATE_FILE).exists()
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -180,6 +203,8 @@ def test_the_command(
     monkeypatch.setattr("training.__main__.finish", partial(finish, effort=LITTLE))
     few_tokens = partial(Recipe, step_tokens=512, text_tokens=512)
     monkeypatch.setattr("training.__main__.Recipe", few_tokens)
+    # what the command sets for its process must not outlive this test
+    monkeypatch.setattr(torch, "set_float32_matmul_precision", lambda precision: None)
     options = ["demo", "--corpus", str(corpus.folder), "--run", str(tmp_path), "--steps", "2"]
     options += ["--workers", "0", "--device", "cpu", "--resume"]
     main([*options, "--stop-after", "0"])
@@ -187,3 +212,7 @@ def test_the_command(
     assert (tmp_path / STATE_FILE).exists()
     main(options)
     assert "# demo" in capsys.readouterr().out
+    # a user's error is one line
+    with pytest.raises(SystemExit):
+        main([*options[:-1]])
+    assert "holds a run: pass --resume" in capsys.readouterr().err.splitlines()[-1]

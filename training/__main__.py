@@ -50,13 +50,21 @@ def main(arguments: list[str] | None = None) -> None:
             f"--longest {options.longest}: the shortest stage has {STAGES[0].length_tokens}"
         )
     total = sum(stage.share for stage in stages)
-    recipe = Recipe(
-        name=options.name,
-        model=MODELS[options.name],
-        budget=Budget(steps=options.steps, seconds=seconds),
-        stages=tuple(dataclasses.replace(s, share=s.share / total) for s in stages),
-        seed=options.seed,
-    )
+    try:
+        budget = Budget(steps=options.steps, seconds=seconds)
+        recipe = Recipe(
+            name=options.name,
+            model=MODELS[options.name],
+            budget=budget,
+            stages=tuple(dataclasses.replace(s, share=s.share / total) for s in stages),
+            seed=options.seed,
+        )
+        _train(recipe, options)
+    except (ValueError, OSError) as error:
+        parser.error(str(error))
+
+
+def _train(recipe: Recipe, options: argparse.Namespace) -> None:
     device = resolve_device(options.device)
     # the memories of gated retention are float32: TF32 is precise enough to learn them
     torch.set_float32_matmul_precision("high")

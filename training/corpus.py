@@ -72,6 +72,12 @@ class Corpus:
         return [name for name in self.spans if name.startswith("held_out/")]
 
     @functools.cached_property
+    def hash(self) -> str:
+        """Hex SHA-256 of the texts and the tokenizer."""
+        content = json.dumps([self.sha256, self.spans, self.tokenizer.to_str()])
+        return hashlib.sha256(content.encode()).hexdigest()
+
+    @functools.cached_property
     def num_bytes(self) -> np.ndarray:
         """For each id the bytes that it stands for."""
         # a byte-level vocabulary has one letter a byte

@@ -31,14 +31,14 @@ class Clock:
 
 def save_state(
     folder: Path,
-    recipe: dict[str, Any],
+    identity: dict[str, Any],
     clock: Clock,
     model: YOCO,
     optimizer: torch.optim.Optimizer,
 ) -> None:
     """Writes all that the run goes on from; the file is replaced whole."""
     state = {
-        "recipe": json.dumps(recipe),
+        "identity": json.dumps(identity),
         "clock": asdict(clock),
         "model": model.state_dict(),
         "optimizer": optimizer.state_dict(),
@@ -50,19 +50,19 @@ def save_state(
 
 
 def load_state(
-    folder: Path, recipe: dict[str, Any], model: YOCO, optimizer: torch.optim.Optimizer
+    folder: Path, identity: dict[str, Any], model: YOCO, optimizer: torch.optim.Optimizer
 ) -> Clock:
     """Sets model and optimizer to the state of a run; its budget may be another now.
 
     Raises:
-        ValueError: the run has another recipe.
+        ValueError: the run has another recipe or corpus.
     """
     state = torch.load(folder / STATE_FILE, map_location=model.device, weights_only=True)
-    asked = json.loads(json.dumps(recipe))
-    begun = {**json.loads(state["recipe"]), "budget": asked["budget"]}
+    asked = json.loads(json.dumps(identity))
+    begun = {**json.loads(state["identity"]), "budget": asked["budget"]}
     if differing := [key for key, value in begun.items() if value != asked.get(key)]:
         raise ValueError(
-            f"{folder} holds a run of another recipe (it differs in {', '.join(differing)}): "
+            f"{folder} holds another run (it differs in {', '.join(differing)}): "
             "choose another folder"
         )
     model.load_state_dict(state["model"])

@@ -8,6 +8,7 @@ import itertools
 import math
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -31,6 +32,7 @@ from training.state import (
     append_log,
     export,
     load_state,
+    read_log,
     rewind_log,
     save_state,
 )
@@ -108,10 +110,17 @@ class Training:
         if (folder / STATE_FILE).exists():
             if not resume:
                 raise ValueError(f"{folder} holds a run: pass --resume or choose another folder")
-            self.clock = load_state(folder, recipe.to_dict(), self.model, self.optimizer)
+            self.clock = load_state(folder, self.identity, self.model, self.optimizer)
         folder.mkdir(parents=True, exist_ok=True)
         rewind_log(folder, self.clock.step if self.clock.step else -1)
-        self.log("start", **environment(self.model, self.kernels), recipe=recipe.to_dict())
+        self.has_early = any(r["kind"] == "export" for r in read_log(folder))
+        environment = {**describe_environment(self.model, self.kernels), "corpus": corpus.hash}
+        self.log("start", **environment, recipe=recipe.to_dict())
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What a run that is resumed must have been begun with."""
+        return {**self.recipe.to_dict(), "corpus": self.corpus.hash}
 
     @property
     def progress(self) -> float:
@@ -172,8 +181,7 @@ class Training:
 
     def save(self) -> None:
         """Saves all that the run goes on from."""
-        recipe = self.recipe.to_dict()
-        save_state(self.folder, recipe, self.clock, self.model, self.optimizer)
+        save_state(self.folder, self.identity, self.clock, self.model, self.optimizer)
 
     def export(self, name: str) -> None:
         """Writes the model as it is, as a checkpoint."""
@@ -225,10 +233,18 @@ def recompute_layers(model: YOCO) -> None:
         layer.forward = functools.partial(checkpoint, layer.forward, use_reentrant=False)
 
 
-def environment(model: YOCO, kernels: Kernels) -> dict[str, Any]:
+def describe_environment(model: YOCO, kernels: Kernels) -> dict[str, Any]:
     """What the run runs on."""
     on_gpu = model.device.type == "cuda"
+    git = subprocess.run(
+        ["git", "describe", "--always", "--dirty"],
+        cwd=Path(__file__).parent,
+        capture_output=True,
+        text=True,
+    )
     return {
+        "commit": git.stdout.strip() or None,
+        "float32_matmul_precision": torch.get_float32_matmul_precision(),
         "device": torch.cuda.get_device_name(model.device) if on_gpu else platform.processor(),
         "device_type": model.device.type,
         "num_cpus": os.cpu_count(),
@@ -262,6 +278,7 @@ def run(training: Training, *, workers: int, stop_after_s: float = math.inf) -> 
     # the first step of a call compiles kernels: that is not training time
     is_timed = False
     logged = dataclasses.replace(clock)
+    result = None
     mark_s = time.perf_counter()
     for batch in loader:
         if training.progress >= 1:
@@ -272,6 +289,7 @@ def run(training: Training, *, workers: int, stop_after_s: float = math.inf) -> 
         losses = _losses(result, clock.step) if is_due or not is_timed else {}
         clock.elapsed_s += (time.perf_counter() - mark_s) * is_timed
         if is_due:
+            # nothing is written but of a step whose losses were looked at
             training.log(
                 "train",
                 length=batch.lengths[0],
@@ -281,21 +299,24 @@ def run(training: Training, *, workers: int, stop_after_s: float = math.inf) -> 
                 tokens_per_s=_rate(logged, clock) if is_timed else None,
                 peak_bytes=_peak_bytes(training.device),
             )
+            if training.progress >= recipe.early_at and not training.has_early:
+                training.export("early")
+                training.has_early = True
+            due = int(training.progress * NUM_PROBES)
+            if due > num_probed and training.corpus.held_out:
+                num_probed = due
+                training.probe(PROBE, (1,), "probe")
+            if time.perf_counter() - begun_s > stop_after_s and training.progress < 1:
+                training.save()
+                return False
+            if time.perf_counter() - saved_s > SAVE_EVERY_S:
+                training.save()
+                saved_s = time.perf_counter()
         if is_due or not is_timed:
             logged, is_timed = dataclasses.replace(clock), True
-
-        if training.progress >= recipe.early_at and not (training.folder / "early").exists():
-            training.export("early")
-        if (due := int(training.progress * NUM_PROBES)) > num_probed and training.corpus.held_out:
-            num_probed = due
-            training.probe(PROBE, (1,), "probe")
         mark_s = time.perf_counter()
-        if mark_s - begun_s > stop_after_s and training.progress < 1:
-            training.save()
-            return False
-        if mark_s - saved_s > SAVE_EVERY_S:
-            training.save()
-            saved_s = mark_s = time.perf_counter()
+    if result is not None:
+        _losses(result, clock.step)
     training.save()
     return True
 

@@ -86,7 +86,9 @@ def window_attention_sdpa(
 @lru_cache(maxsize=16)
 def offsets(lengths: tuple[int, ...], device: torch.device) -> Tensor:
     """Where packed sequences begin and the last ends: (B + 1,) int32; the same for all layers."""
-    return send(torch.tensor([0, *accumulate(lengths)], dtype=torch.int32), device)
+    # what is kept may meet a gradient later, whoever asks for it first
+    with torch.inference_mode(False):
+        return send(torch.tensor([0, *accumulate(lengths)], dtype=torch.int32), device)
 
 
 def window_attention_flash(
@@ -363,9 +365,10 @@ def _whole_chunks(lengths: tuple[int, ...], size: int, device: torch.device) -> 
             order.append(len(lengths) + num_chunks)
             num_chunks += 1
         last.append(len(order) - 1)
-    indices = send(torch.tensor(order + before + last), device)
-    order_i, before_i, last_i = indices.split([len(order), len(before), len(last)])
-    return _WholeChunks(lengths, size, order_i, order_i < len(lengths), before_i, last_i)
+    with torch.inference_mode(False):
+        indices = send(torch.tensor(order + before + last), device)
+        order_i, before_i, last_i = indices.split([len(order), len(before), len(last)])
+        return _WholeChunks(lengths, size, order_i, order_i < len(lengths), before_i, last_i)
 
 
 def _scan(log_carry: Tensor, starts: Tensor, values: Tensor) -> Tensor:
