@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import logging
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -267,7 +269,8 @@ def _configured(name: str) -> Tokenizer:
     from transformers.models.auto.tokenization_auto import get_tokenizer_config
 
     try:
-        hf = AutoTokenizer.from_pretrained(name)
+        with _no_remarks_on_the_model():
+            hf = AutoTokenizer.from_pretrained(name)
         # transformers 5 drops this mark when the tokenizer.json has no rule of its own
         marked_bos = bool(get_tokenizer_config(name).get("add_bos_token"))
     except (OSError, ValueError, KeyError) as error:
@@ -277,6 +280,18 @@ def _configured(name: str) -> Tokenizer:
             "a tokenizer.json, cl100k_base or a model on the Hugging Face hub"
         ) from error
     return HuggingFaceTokenizer(name, hf, marked_bos=marked_bos)
+
+
+@contextmanager
+def _no_remarks_on_the_model() -> Iterator[None]:
+    """transformers reads config.json beside a tokenizer, and warns that it does not know YOCO."""
+    logger = logging.getLogger("transformers.configuration_utils")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _official(name: str) -> Tokenizer:
