@@ -50,7 +50,7 @@ def random_model(mixer: str, backend: str, device: torch.device) -> YOCO:
     with device:
         model = YOCO(YOCOConfig(**SHAPE, **MIXERS[mixer]))
     torch.set_default_dtype(torch.float32)
-    model.kernels = choose_kernels(backend, model.device, model.dtype)
+    model.kernels = choose_kernels(backend, model.device, model.dtype, model.config.head_dims)
     return model.eval().requires_grad_(False)
 
 

@@ -25,7 +25,7 @@ def rows(operation: str, device: str) -> list[tuple[str, torch.dtype]]:
         (name, dtype)
         for name, (_, obstacle) in TABLE[operation].items()
         for dtype in TOLERANCE
-        if name != "reference" and obstacle(torch.device(device), dtype) is None
+        if name != "reference" and obstacle(torch.device(device), dtype, [D]) is None
     ]
 
 
@@ -162,3 +162,18 @@ def test_choice_of_kernels(backend: str) -> None:
 def test_unknown_backend() -> None:
     with pytest.raises(ValueError, match="backend is 'fast': it must be one of auto, reference"):
         choose_kernels("fast", torch.device("cpu"), torch.float32)
+
+
+@pytest.mark.parametrize(
+    "head_dims, window, segment",
+    [
+        ([64, 128], "flash", "flash"),
+        ([64, 36], "sdpa", "reference"),
+        ([264], "sdpa", "reference"),
+    ],
+)
+def test_flash_is_for_heads_of_widths_that_it_takes(
+    head_dims: list[int], window: str, segment: str
+) -> None:
+    chosen = choose_kernels("auto", torch.device("cuda"), torch.bfloat16, head_dims).names
+    assert (chosen["window_attention"], chosen["segment_attention"]) == (window, segment)

@@ -192,6 +192,11 @@ class YOCOConfig:
         return self.dim // self.n_attn_heads
 
     @property
+    def head_dims(self) -> tuple[int, int]:
+        """Widths of the heads of self-decoder and cross-decoder."""
+        return self.self_head_dim, self.cross_head_dim
+
+    @property
     def receptive_field_tokens(self) -> int | None:
         """Tokens before a position on which its K and V depend; None where there is no bound."""
         if self.sliding_window is None:

@@ -106,7 +106,7 @@ def load(
     checkpoint = read_checkpoint(resolve_path(path))
     stored = checkpoint.tensors["embed_tokens.weight"].dtype
     dtype = resolve_dtype(dtype, device, stored)
-    kernels = choose_kernels(backend, device, dtype)
+    kernels = choose_kernels(backend, device, dtype, checkpoint.config.head_dims)
     with torch.device("meta"):
         model = YOCO(checkpoint.config, rope_precision=cast("RopePrecision", rope_precision))
 
