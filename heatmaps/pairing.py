@@ -82,9 +82,12 @@ def pair(results: Sequence[TaskResult]) -> PairedTask:
 def _refuse_unlike_settings(first: TaskResult, other: TaskResult) -> None:
     for field in fields(RunSettings):
         ours, theirs = getattr(first.settings, field.name), getattr(other.settings, field.name)
-        # None is what a file does not say, save for templates, where it says that there is none.
-        known = field.name.endswith("_sha") or (ours is not None and theirs is not None)
-        if known and ours != theirs and first.results_file and other.results_file:
+        # None is what a file does not say, save for hashes of a template that a run did not have.
+        if field.name.endswith("_sha"):
+            known = first.results_file is not None and other.results_file is not None
+        else:
+            known = ours is not None and theirs is not None
+        if known and ours != theirs:
             raise ValueError(
                 f"{first.task}: {first.label} and {other.label} were run with different "
                 f"{_SETTING_NAMES[field.name]}, {_said(ours)} and {_said(theirs)}: "
