@@ -1,6 +1,7 @@
 """The words and numbers that pictures and tables share."""
 
 from collections.abc import Sequence
+from math import isnan
 
 from heatmaps.grids import Grid
 
@@ -46,6 +47,8 @@ def difference_label(difference: float) -> str:
 
 def points_label(difference: float) -> str:
     """A difference of means in points with its sign and one decimal: +3.1; only none is 0.0."""
+    if isnan(difference):
+        return "n/a"
     if difference == 0:
         return "0.0"
     points = 100 * difference
