@@ -241,12 +241,12 @@ def _notes(task: TaskComparison, labels: Sequence[str]) -> list[str]:
     elif task.num_available is not None and task.num_documents < task.num_available:
         notes.append(f"{task.task}: {task.num_documents:,} of its {task.num_available:,} documents")
     for label, own in zip(labels, task.scores, strict=True):
-        if own and own.difference and own.difference.ties == task.num_documents:
+        if own and own.difference and np.ptp(own.difference.resampled) == 0:
             bound = 1 - 0.05 ** (1 / task.num_documents)
             notes.append(
-                f"{task.task}: {label} and {labels[0]} are equal on every document, so the "
-                "bootstrap has nothing to vary; with "
-                f"{counted(task.num_documents, 'document')} they may still differ on up to "
-                f"{100 * bound:.2g}% of all (95%)"
+                f"{task.task}: every document gives the same difference between {label} and "
+                f"{labels[0]}, so the bootstrap has nothing to vary and its interval is a point; "
+                f"after {counted(task.num_documents, 'document')} up to {100 * bound:.2g}% of "
+                "others may be otherwise (95%)"
             )
     return notes

@@ -12,7 +12,7 @@ from heatmaps.comparison import Comparison, TaskComparison
 from heatmaps.figure import draw
 from heatmaps.grid_differences import GridDifference
 from heatmaps.grids import Z95, grids_of
-from heatmaps.layout import AXIS_PT, FACTS_PT, MODEL_PT
+from heatmaps.layout import AXIS_PT, FACTS_PT, MODEL_PT, text_width
 from heatmaps.samples import read_samples
 
 _RULE = "#C9CBD1"
@@ -33,8 +33,8 @@ def draw_differences(comparison: Comparison) -> Figure:
     heights = [0.25 + row_height * number for number in rows]
     above = 0.45 + 0.2 * (len(comparison.models) - 1)
     height = above + sum(heights) + 0.55 * len(groups) + 0.15
-    widest = max(len(_task_label(task)) for group in groups for task in group)
-    left = 0.35 + 0.075 * max(widest, len("mean of 10 tasks"))
+    names = [_task_label(task) for group in groups for task in group]
+    left = 0.35 + max(text_width(name, AXIS_PT) for name in (*names, "mean of 10 tasks"))
     width = left + 4.6
     figure = Figure(figsize=(width, height), facecolor="white")
     top = above

@@ -74,7 +74,7 @@ def _model(label: str, own: ModelScore | None) -> dict[str, Any]:
         "score": own.score,
         "standard_error": _finite(own.standard_error),
         "interval": [_finite(low), _finite(high)],
-        "reported": {"score": result.scores.score, "standard_error": result.reported_stderr},
+        "reported": {"score": result.reported_score, "standard_error": result.reported_stderr},
         "difference": None
         if difference is None
         else {

@@ -48,7 +48,9 @@ MAX_ANNOTATED = 12
 
 _DPI = 300
 _MAX_PIXELS = 12_000
-_BAR_WIDTH, _BAR_HEIGHT, _BAR_GAP = 1.9, 0.13, 0.3
+_BAR_WIDTH, _BAR_HEIGHT = 1.9, 0.13
+# Beyond a bar's last number, and the first of the next.
+_LEGEND_GAP, _BAR_GAP = 0.3, 0.65
 
 
 @dataclass(frozen=True)
@@ -215,6 +217,7 @@ def _paint_footer(page: _Page, layout: Layout, meshes: Sequence[QuadMesh]) -> No
     for scale, mesh in zip(scales.values(), meshes, strict=True):
         _paint_bar(page, left, top, scale, mesh)
         left += _BAR_WIDTH + _BAR_GAP
+    left += _LEGEND_GAP - _BAR_GAP
     if not all(panel.grid.measured.all() for panel in layout.panels):
         patch = Patch(facecolor=MISSING_FACE, edgecolor=MISSING_HATCH, hatch="/////", linewidth=0)
         page.figure.legend(

@@ -69,7 +69,7 @@ class TaskResult:
         label: the model, as the user reads it.
         scores: of `documents`, in their order.
         num_available: documents that the task has, of which these may be some; None if unknown.
-        reported_stderr: what lm-eval says beside the score; the score itself is `scores.score`.
+        reported_score, reported_stderr: lm-eval's own; None if the files do not say.
         model_sha: hash of the checkpoint, "" if the backend gives none.
     """
 
@@ -80,6 +80,7 @@ class TaskResult:
     documents: tuple[Document, ...]
     settings: RunSettings
     num_available: int | None
+    reported_score: float | None
     reported_stderr: float | None
     run: ModelRun
     model_sha: str
@@ -172,15 +173,11 @@ def _read(label: str, file: SamplesFile) -> TaskResult:
             f"{expected:,}, as after a broken write: run {file.task} again"
         )
     reported = _of_task(content, "results", file.task) or {}
+    of_metric = {
+        name: reported[key] for name in logged if (key := f"{name},{settings.filter}") in reported
+    }
     metric, scores = choose_metric(
-        file.task,
-        logged,
-        {
-            name: reported[key]
-            for name in logged
-            if (key := f"{name},{settings.filter}") in reported
-        },
-        _of_task(content, "higher_is_better", file.task) or {},
+        file.task, logged, of_metric, _of_task(content, "higher_is_better", file.task) or {}
     )
     stderr = reported.get(f"{metric}_stderr,{settings.filter}")
     order = sorted(range(len(documents)), key=lambda i: documents[i].doc_id)
@@ -192,6 +189,7 @@ def _read(label: str, file: SamplesFile) -> TaskResult:
         documents=tuple(documents[i] for i in order),
         settings=settings,
         num_available=counts.get("original"),
+        reported_score=of_metric.get(metric),
         reported_stderr=stderr if isinstance(stderr, int | float) else None,
         run=model_run(file.results, file.path),
         model_sha=str(content.get("config", {}).get("model_sha") or ""),
