@@ -62,7 +62,7 @@ def fractions(rng: np.random.Generator, num_documents: int, gain: float) -> Resu
 
 
 def bits_per_byte(rng: np.random.Generator, num_documents: int, gain: float) -> Results:
-    """Log-likelihoods of documents of very unlike lengths, as lm-eval logs them with their bytes."""
+    """Log-likelihoods and bytes, as lm-eval logs them, of documents of very unlike lengths."""
     num_bytes = np.ceil(rng.lognormal(8, 1, num_documents))
     level = rng.normal(1.0, 0.25, num_documents)
     noise = rng.normal(0, 0.05, (2, num_documents))

@@ -80,6 +80,11 @@ def pair(results: Sequence[TaskResult]) -> PairedTask:
 
 
 def _refuse_unlike_settings(first: TaskResult, other: TaskResult) -> None:
+    if first.is_needle != other.is_needle:
+        raise ValueError(
+            f"{first.task}: only one of {first.label} and {other.label} has needle samples: "
+            "two different tasks have this name"
+        )
     for field in fields(RunSettings):
         ours, theirs = getattr(first.settings, field.name), getattr(other.settings, field.name)
         # None is what a file does not say, save for hashes of a template that a run did not have.
@@ -109,11 +114,6 @@ def _order_as(
     first: TaskResult, first_indices: list[int], other: TaskResult, other_indices: list[int]
 ) -> np.ndarray:
     """Where `other` has the documents of `first`, in the order of `first`."""
-    if first.is_needle != other.is_needle:
-        raise ValueError(
-            f"{first.task}: only one of {first.label} and {other.label} has needle samples: "
-            "two different tasks have this name"
-        )
     places = _places(other, other_indices)
     missing = [i for key, i in _places(first, first_indices).items() if key not in places]
     if missing or len(first_indices) != len(other_indices):
