@@ -12,12 +12,14 @@ from heatmaps.comparison import Comparison, TaskComparison
 from heatmaps.figure import draw
 from heatmaps.grid_differences import GridDifference
 from heatmaps.grids import Z95, grids_of
-from heatmaps.layout import AXIS_PT, FACTS_PT, MODEL_PT, text_width
+from heatmaps.layout import AXIS_PT, FACTS_PT, MARGIN, MODEL_PT, elided, text_width
 from heatmaps.samples import read_samples
 
 _RULE = "#C9CBD1"
+_HEADING_LINE = 0.2
 _GRIDS_IN_A_ROW = 4
-_PANELS_IN_A_ROW = 3
+_CURVES_IN_A_ROW = 3
+_CURVE_WIDTH, _CURVE_HEIGHT = 2.9, 2.3
 
 
 def draw_differences(comparison: Comparison) -> Figure:
@@ -31,7 +33,7 @@ def draw_differences(comparison: Comparison) -> Figure:
     rows = [len(group) + (group is fractions and bool(comparison.means)) for group in groups]
     row_height = 0.2 + 0.14 * (len(comparison.models) - 1)
     heights = [0.25 + row_height * number for number in rows]
-    above = 0.45 + 0.2 * (len(comparison.models) - 1)
+    above = MARGIN + _HEADING_LINE * len(comparison.models) + 0.05
     height = above + sum(heights) + 0.55 * len(groups) + 0.15
     names = [_task_label(task) for group in groups for task in group]
     left = 0.35 + max(text_width(name, AXIS_PT) for name in (*names, "mean of 10 tasks"))
@@ -48,7 +50,7 @@ def draw_differences(comparison: Comparison) -> Figure:
         axes = figure.add_axes(place)
         _paint_differences(axes, comparison, group, with_mean=group is fractions)
         top += axes_height + 0.55
-    _paint_heading(figure, comparison, left)
+    _paint_heading(figure, comparison)
     return figure
 
 
@@ -64,27 +66,26 @@ def _task_label(task: TaskComparison) -> str:
     return f"{task.task} ({task.metric})"
 
 
-def _paint_heading(figure: Figure, comparison: Comparison, left: float) -> None:
+def _paint_heading(figure: Figure, comparison: Comparison) -> None:
+    """The title, and one line a model in its colour."""
     width, height = figure.get_size_inches()
-    style = {"ha": "left", "va": "top", "parse_math": False}
-    figure.text(
-        left / width,
-        1 - 0.15 / height,
-        f"Difference to {comparison.models[0]}, with 95% interval",
-        fontsize=MODEL_PT,
-        fontweight="bold",
-        color=TEXT_DARK,
-        **style,
-    )
+    room = width - 2 * MARGIN
+    title = f"Difference to {comparison.models[0]}, with 95% intervals"
+    lines = [(elided(title, room, MODEL_PT, bold=True), MODEL_PT, "bold", TEXT_DARK)]
     for number, label in enumerate(comparison.models[1:]):
-        top = 0.38 + 0.2 * number
+        text = elided(f"\N{BLACK CIRCLE} {label}", room, FACTS_PT)
+        lines.append((text, FACTS_PT, "normal", SERIES[number % len(SERIES)]))
+    for number, (text, size, weight, colour) in enumerate(lines):
         figure.text(
-            left / width,
-            1 - top / height,
-            f"\N{BLACK CIRCLE} {label}",
-            fontsize=FACTS_PT,
-            color=SERIES[number % len(SERIES)],
-            **style,
+            MARGIN / width,
+            1 - (MARGIN + _HEADING_LINE * number) / height,
+            text,
+            fontsize=size,
+            fontweight=weight,
+            color=colour,
+            ha="left",
+            va="top",
+            parse_math=False,
         )
 
 
@@ -187,10 +188,10 @@ def draw_steps(comparison: Comparison, steps: Sequence[float]) -> Figure:
         ]
         frame = pd.DataFrame(rows, columns=["step", "score", "low", "high"])
         curves.append((f"mean of {len(comparison.mean_tasks)} tasks", True, frame))
-    columns = min(_PANELS_IN_A_ROW, len(curves))
+    columns = min(_CURVES_IN_A_ROW, len(curves))
     num_rows = -(-len(curves) // columns)
     figure = Figure(
-        figsize=(0.4 + 2.9 * columns, 0.2 + 2.3 * num_rows),
+        figsize=(0.4 + _CURVE_WIDTH * columns, 0.2 + _CURVE_HEIGHT * num_rows),
         facecolor="white",
         layout="constrained",
     )
@@ -219,6 +220,7 @@ def _paint_curve(axes: Axes, title: str, is_fraction: bool, frame: pd.DataFrame)
         elinewidth=1.2,
         capsize=2.5,
     )
+    title = elided(title, _CURVE_WIDTH - 0.6, FACTS_PT, bold=True)
     axes.set_title(
         title, fontsize=FACTS_PT, fontweight="bold", color=TEXT_DARK, loc="left", parse_math=False
     )

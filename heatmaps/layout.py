@@ -162,7 +162,7 @@ def _box(grid: Grid | GridDifference, min_width: float) -> _Box:
         gutter=gutter,
         overhang=max(0.0, (text_width(length_label(grid.lengths[-1]), AXIS_PT) - cell_width) / 2),
         text_width=width,
-        model=_elided(grid.model, width, MODEL_PT, bold=True),
+        model=elided(grid.model, width, MODEL_PT, bold=True),
         facts=(*_wrapped(facts, width), *_wrapped(figures, width)),
     )
 
@@ -189,7 +189,7 @@ def _wrapped(parts: Sequence[str], width: float) -> list[str]:
     """The parts, joined into as few lines of `width` as hold them."""
     lines: list[str] = []
     for part in parts:
-        part = _elided(part, width, FACTS_PT)
+        part = elided(part, width, FACTS_PT)
         joined = f"{lines[-1]}{_SEPARATOR}{part}" if lines else part
         if lines and text_width(joined, FACTS_PT) <= width:
             lines[-1] = joined
@@ -198,7 +198,7 @@ def _wrapped(parts: Sequence[str], width: float) -> list[str]:
     return lines
 
 
-def _elided(text: str, width: float, points: float, *, bold: bool = False) -> str:
+def elided(text: str, width: float, points: float, *, bold: bool = False) -> str:
     """The text, or its beginning and end with an ellipsis where it is wider than `width`."""
     if text_width(text, points, bold=bold) <= width:
         return text
