@@ -141,10 +141,10 @@ def compare_models(
     )
 
 
-def _paper_order(name: str) -> tuple[int, list[tuple[int, str]]]:
+def _paper_order(name: str) -> tuple[int, list[tuple[str, int]]]:
     paper = list(PAPER_METRICS)
     # n2 before n16.
-    parts = [(int(part or 0), text) for text, part in re.findall(r"(\D+)(\d*)", name)]
+    parts = [(text, int(number or 0)) for text, number in re.findall(r"(\D+)(\d*)", name)]
     return paper.index(name) if name in paper else len(paper), parts
 
 

@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from heatmaps.colours import SERIES, TEXT_DARK
 from heatmaps.comparison import Comparison, TaskComparison
@@ -183,7 +184,12 @@ def draw_steps(comparison: Comparison, steps: Sequence[float]) -> Figure:
     ]
     if comparison.means:
         rows = [
-            (step, mean.score, *(mean.score + sign * Z95 * mean.standard_error for sign in (-1, 1)))
+            (
+                step,
+                mean.score,
+                max(0.0, mean.score - Z95 * mean.standard_error),
+                min(1.0, mean.score + Z95 * mean.standard_error),
+            )
             for step, mean in zip(steps, comparison.means, strict=True)
         ]
         frame = pd.DataFrame(rows, columns=["step", "score", "low", "high"])
@@ -224,6 +230,9 @@ def _paint_curve(axes: Axes, title: str, is_fraction: bool, frame: pd.DataFrame)
     axes.set_title(
         title, fontsize=FACTS_PT, fontweight="bold", color=TEXT_DARK, loc="left", parse_math=False
     )
+    # Numbers of steps are long, and the panel is not.
+    axes.xaxis.set_major_locator(MaxNLocator(nbins=4, steps=[1, 2, 2.5, 5, 10]))
+    axes.xaxis.set_major_formatter(EngFormatter(sep=""))
     axes.set_xlabel("training step", fontsize=FACTS_PT, color=TEXT_DARK)
     axes.set_ylabel("score (%)" if is_fraction else "score", fontsize=FACTS_PT, color=TEXT_DARK)
     axes.grid(axis="y", color=_RULE, linewidth=0.6)

@@ -34,7 +34,7 @@ class GridDifference:
 
     @property
     def model(self) -> str:
-        return f"{self.second.model} \N{MINUS SIGN} {self.first.model}"
+        return f"\N{GREEK CAPITAL LETTER DELTA} {self.second.model}"
 
     @cached_property
     def lengths(self) -> tuple[int, ...]:

@@ -171,7 +171,8 @@ def _panel_text(grid: Grid | GridDifference) -> tuple[list[str], list[str]]:
     """What was measured, and what came of it."""
     low, high = grid.overall_interval
     if isinstance(grid, GridDifference):
-        return [grid.task, needles_label(grid.second)], [
+        facts = [f"difference to {grid.first.model}", grid.task, needles_label(grid.second)]
+        return facts, [
             f"{points_label(grid.overall)} points "
             f"(95%: {points_label(low)} to {points_label(high)})",
             f"{grid.num_samples:,} prompts, paired",

@@ -21,8 +21,11 @@ def assert_text_fits(figure: Figure) -> None:
             continue
         boxes += [axes.xaxis.label.get_window_extent(renderer)]
         boxes += [axes.yaxis.label.get_window_extent(renderer)] if axes.get_ylabel() else []
-        boxes += [t.get_window_extent(renderer) for t in axes.get_xticklabels()]
-        boxes += [t.get_window_extent(renderer) for t in axes.get_yticklabels()]
+        for axis in (axes.xaxis, axes.yaxis):
+            low, high = sorted(axis.get_view_interval())
+            # Ticks beyond the axis exist and are not drawn.
+            shown = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+            boxes += [tick.label1.get_window_extent(renderer) for tick in shown]
         boxes += [t.get_window_extent(renderer) for t in axes.texts]
         boxes += [axes._left_title.get_window_extent(renderer)]  # pyright: ignore
     boxes = [box for box in boxes if box.width]

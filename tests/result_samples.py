@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,7 +67,7 @@ def needle_sample(
 
 def write_run(
     folder: Path,
-    tasks: dict[str, Sequence[dict[str, Any]]],
+    tasks: Mapping[str, Sequence[dict[str, Any]]],
     *,
     model: str = "yoco",
     pretrained: str | None = None,
