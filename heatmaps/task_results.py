@@ -151,18 +151,20 @@ def _read(label: str, file: SamplesFile) -> TaskResult:
     documents: list[Document] = []
     logged: dict[str, list[Any]] = {}
     settings = RunSettings()
+    higher_is_better = _of_task(content, "higher_is_better", file.task) or {}
     for where, sample in sample_lines(file.path):
         if not documents:
             settings = _settings(content, file.task, sample)
-            logged = {str(name): [] for name in sample.get("metrics") or []}
+            # lm-eval before 0.4.8 does not list them.
+            names = sample.get("metrics") or [name for name in higher_is_better if name in sample]
+            logged = {str(name): [] for name in names}
         # lm-eval writes a document once for each filter; the first is the task's own.
-        if str(sample.get("filter", "")) != settings.filter:
+        if _filter(sample) != settings.filter:
             continue
         documents.append(_document(sample, where))
         for name, values in logged.items():
-            if name not in sample:
-                raise ValueError(f"{where}: no {name}, though the lines above have it: run again")
-            values.append(sample[name])
+            # A task may leave a metric out for some documents, and it is then none to compare by.
+            values.append(sample.get(name))
     if not documents:
         raise ValueError(f"{file.path}: no samples in it, as in a half-written file: run again")
     counts = _of_task(content, "n-samples", file.task) or {}
@@ -174,11 +176,11 @@ def _read(label: str, file: SamplesFile) -> TaskResult:
         )
     reported = _of_task(content, "results", file.task) or {}
     of_metric = {
-        name: reported[key] for name in logged if (key := f"{name},{settings.filter}") in reported
+        name: score
+        for name in logged
+        if isinstance(score := reported.get(f"{name},{settings.filter}"), int | float)
     }
-    metric, scores = choose_metric(
-        file.task, logged, of_metric, _of_task(content, "higher_is_better", file.task) or {}
-    )
+    metric, scores = choose_metric(file.task, logged, of_metric, higher_is_better)
     stderr = reported.get(f"{metric}_stderr,{settings.filter}")
     order = sorted(range(len(documents)), key=lambda i: documents[i].doc_id)
     return TaskResult(
@@ -207,7 +209,7 @@ def _of_task(content: Mapping[str, Any], section: str, task: str) -> Any:
 
 
 def _settings(content: Mapping[str, Any], task: str, sample: Mapping[str, Any]) -> RunSettings:
-    first = RunSettings(filter=str(sample.get("filter", "")), generation_kwargs=_generation(sample))
+    first = RunSettings(filter=_filter(sample), generation_kwargs=_generation(sample))
     if not content:
         return first
     return replace(
@@ -221,6 +223,10 @@ def _settings(content: Mapping[str, Any], task: str, sample: Mapping[str, Any]) 
             bool(content.get("fewshot_as_multiturn")) if content.get("chat_template_sha") else None
         ),
     )
+
+
+def _filter(sample: Mapping[str, Any]) -> str:
+    return str(sample.get("filter", "none"))
 
 
 def _generation(sample: Mapping[str, Any]) -> str | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from result_samples import TIMESTAMP, benchmark_sample, needle_sample, write_run
@@ -83,6 +85,26 @@ def test_only_the_first_filter_counts(tmp_path):
     )
     result = read_task_results("A", [folder])[0]["gsm8k"]
     assert (result.settings.filter, len(result.documents)) == ("strict", 2)
+
+
+def test_a_metric_that_some_documents_lack_is_passed_over(tmp_path):
+    lines = [benchmark_sample(n, sometimes=1.0, always=0.5) for n in range(3)]
+    del lines[1]["sometimes"]
+    reported = {"custom": {"sometimes": 1.0, "always": 0.5}}
+    folder = write_run(tmp_path / "a", {"custom": lines}, reported=reported)
+    assert read_task_results("A", [folder])[0]["custom"].metric == "always"
+
+
+def test_files_of_an_older_lm_eval(tmp_path):
+    """Without the names of filter and metrics in each line."""
+    lines = accuracies(1, 0, 0, 0)
+    folder = write_run(tmp_path / "a", {"custom": lines})
+    path = folder / f"samples_custom_{TIMESTAMP}.jsonl"
+    for line in lines:
+        del line["filter"], line["metrics"]
+    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
+    result = read_task_results("A", [folder])[0]["custom"]
+    assert (result.metric, result.scores.score, result.settings.filter) == ("acc", 0.25, "none")
 
 
 def test_members_of_a_group_go_by_their_own_name(tmp_path):
