@@ -26,6 +26,15 @@ _SETTING_NAMES = {
     "system_instruction_sha": "system instructions",
     "fewshot_as_multiturn": "layouts of few-shot examples (multiturn)",
 }
+# Fields of a needle document that a user sets; the others follow from them.
+_NEEDLE_SETTINGS = (
+    "seed",
+    "num_needles",
+    "ask",
+    "haystack",
+    "haystack_sha256",
+    "generation_tokens",
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -200,8 +209,7 @@ def _different_needles(
             names = [name for name in a.fields if a.fields[name] != b.fields.get(name)]
             shown = ", ".join(
                 f"{name} {_said(a.fields[name])} and {_said(b.fields.get(name))}"
-                for name in names[:3]
-                if name != "prompt_sha256" or len(names) == 1
+                for name in [name for name in names if name in _NEEDLE_SETTINGS] or names[:3]
             )
             return f"{head}{place}: {shown or 'their plans'}; run both with the same settings"
     return f"{head}: their documents differ; run both with the same settings"
