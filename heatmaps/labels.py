@@ -1,6 +1,7 @@
 """The words and numbers that pictures and tables share."""
 
 from collections.abc import Sequence
+from math import isnan
 
 from heatmaps.grids import Grid
 
@@ -35,6 +36,23 @@ def percent_label(score: float) -> str:
     if score in (0, 1):
         return str(round(100 * score))
     return str(min(99, max(1, round(100 * score))))
+
+
+def difference_label(difference: float) -> str:
+    """A difference of scores in whole points with its sign; only no difference is 0."""
+    if difference == 0:
+        return "0"
+    return f"{'-' if difference < 0 else '+'}{percent_label(abs(difference))}"
+
+
+def points_label(difference: float) -> str:
+    """A difference of means in points with its sign and one decimal: +3.1; only none is 0.0."""
+    if isnan(difference):
+        return "n/a"
+    if difference == 0:
+        return "0.0"
+    points = 100 * difference
+    return f"{points:+.1f}" if abs(points) >= 0.05 else f"{points:+.2g}"
 
 
 def mean_label(score: float) -> str:

@@ -8,6 +8,7 @@ from heatmaps.colours import (
     MISSING_FACE,
     TEXT_DARK,
     TEXT_LIGHT,
+    difference_colormap,
     relative_luminance,
     score_colormap,
     text_colour,
@@ -34,9 +35,9 @@ SIMULATION = {
 SCORES = np.linspace(0, 1, 6)
 
 
-def lab(colormap, eyes):
-    """CIE L*a*b* (6, 3) of six scores as `eyes` see them."""
-    rgb = colormap(SCORES)[:, :3]
+def lab(colormap, eyes, places=SCORES):
+    """CIE L*a*b* (N, 3) of N places on the scale as `eyes` see them; six scores by default."""
+    rgb = colormap(places)[:, :3]
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)
     linear = np.clip(linear @ SIMULATION[eyes].T, 0, 1)
     to_xyz = np.array(
@@ -70,8 +71,26 @@ def test_red_yellow_green():
     assert green[1] > 1.2 * max(green[0], green[2])
 
 
-def test_text_stands_out_on_every_colour():
-    for rgb in score_colormap()(np.linspace(0, 1, 101))[:, :3]:
+@pytest.mark.parametrize("eyes", SIMULATION)
+def test_differences_darken_from_zero_alike_on_both_sides_and_keep_their_sides_apart(eyes):
+    seen = lab(difference_colormap(), eyes, np.linspace(0, 1, 11))
+    lightness = seen[:, 0]
+    assert (np.diff(lightness[:6]) > 2).all() and (np.diff(lightness[5:]) < -2).all()
+    np.testing.assert_allclose(lightness, lightness[::-1], atol=12)
+    mirrored = np.linalg.norm(seen - seen[::-1], axis=1)
+    # The smallest difference, a fifth of the way from zero, and all beyond.
+    assert (np.delete(mirrored, 5) > 9).all()
+
+
+def test_a_usual_red_and_green_would_fail():
+    usual = LinearSegmentedColormap.from_list("usual", ["#B42B46", "#FAF9F7", "#5A8F3C"])
+    seen = lab(usual, "deuteranopia", np.array([0.4, 0.6]))
+    assert np.linalg.norm(seen[0] - seen[1]) < 9
+
+
+@pytest.mark.parametrize("colormap", [score_colormap(), difference_colormap()])
+def test_text_stands_out_on_every_colour(colormap):
+    for rgb in colormap(np.linspace(0, 1, 101))[:, :3]:
         text = np.array([int(text_colour(rgb)[i : i + 2], 16) / 255 for i in (1, 3, 5)])
         darker, lighter = sorted([relative_luminance(rgb), relative_luminance(text)])
         # 3 is what WCAG asks of graphics; 4.5, of small text, is met almost everywhere.

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 import pytest
-from matplotlib.backends.backend_agg import FigureCanvasAgg
+from figure_checks import assert_text_fits
 from matplotlib.collections import PolyCollection, QuadMesh
 
 import heatmaps
@@ -179,25 +179,7 @@ def test_text_neither_overlaps_nor_leaves_the_page(num_lengths, num_depths, step
         haystack="files:a/very/long/path/to/$many/books$/of/a/library/*.txt",
     )
     figure = draw([grid, grid])
-    canvas = FigureCanvasAgg(figure)
-    canvas.draw()
-    renderer = canvas.get_renderer()
-    page = figure.bbox
-    boxes = [text.get_window_extent(renderer) for text in figure.texts]
-    boxes += [
-        text.get_window_extent(renderer) for legend in figure.legends for text in legend.texts
-    ]
-    for axes in figure.axes:
-        boxes += [axes.xaxis.label.get_window_extent(renderer)]
-        boxes += [axes.yaxis.label.get_window_extent(renderer)] if axes.get_ylabel() else []
-        boxes += [t.get_window_extent(renderer) for t in axes.get_xticklabels()]
-        boxes += [t.get_window_extent(renderer) for t in axes.get_yticklabels()]
-        boxes += [t.get_window_extent(renderer) for t in axes.texts]
-    boxes = [box for box in boxes if box.width]
-    for number, box in enumerate(boxes):
-        assert box.x0 >= page.x0 and box.x1 <= page.x1
-        assert box.y0 >= page.y0 and box.y1 <= page.y1
-        assert not box.count_overlaps(boxes[:number])
+    assert_text_fits(figure)
 
 
 @pytest.mark.parametrize(("num_lengths", "num_depths"), SHAPES)

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from heatmaps.labels import depth_labels, length_label, mean_label, percent_label, thinned
+from heatmaps.labels import (
+    depth_labels,
+    difference_label,
+    length_label,
+    mean_label,
+    percent_label,
+    points_label,
+    thinned,
+)
 
 
 @pytest.mark.parametrize(
@@ -71,3 +79,23 @@ def test_thinned_keeps_both_ends_and_the_distance(count, extent):
     assert len(indices) <= 2 or gaps.min() >= extent
     # Nothing is left out without need.
     assert extent > 1 or indices == list(range(count))
+
+
+@pytest.mark.parametrize(
+    ("difference", "cell", "points"),
+    [
+        (0.0, "0", "0.0"),
+        (1.0, "+100", "+100.0"),
+        (-1.0, "-100", "-100.0"),
+        (0.031, "+3", "+3.1"),
+        (-0.998, "-99", "-99.8"),
+        (-0.0002, "-1", "-0.02"),
+    ],
+)
+def test_only_no_difference_is_nought(difference, cell, points):
+    assert difference_label(difference) == cell
+    assert points_label(difference) == points
+
+
+def test_points_that_are_not_known():
+    assert points_label(float("nan")) == "n/a"

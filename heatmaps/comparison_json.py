@@ -1,0 +1,118 @@
+"""A comparison as JSON: every figure, and all that is needed to make it again and check it."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from importlib.metadata import PackageNotFoundError, version
+from math import isfinite
+from pathlib import Path
+from platform import python_version
+from typing import Any
+
+from heatmaps.comparison import Comparison, MeanScore, ModelScore, TaskComparison
+from heatmaps.paired_statistics import CORRECTION, INTERVAL
+
+SCHEMA = "yoco-evals/comparison"
+# Counted up when a field changes its meaning or goes away; new fields do not count.
+SCHEMA_VERSION = 1
+_PACKAGES = ("yoco-evals", "numpy", "scipy", "pandas", "matplotlib")
+
+
+def write_json(comparison: Comparison, path: Path) -> None:
+    """Writes the comparison; the same results give the same file."""
+    content = {
+        "schema": SCHEMA,
+        "schema_version": SCHEMA_VERSION,
+        "baseline": comparison.models[0],
+        "models": list(comparison.models),
+        "settings": {
+            "seed": comparison.seed,
+            "resamples": comparison.resamples,
+            "confidence": 0.95,
+            "interval": INTERVAL,
+            "correction": f"{CORRECTION}, over the tasks of each model",
+        },
+        "tasks": [_task(comparison, task) for task in comparison.tasks],
+        "mean": {
+            "tasks": list(comparison.mean_tasks),
+            "models": [
+                {"model": label, **_mean(mean)}
+                for label, mean in zip(comparison.models, comparison.means, strict=False)
+            ],
+        }
+        if comparison.means
+        else None,
+        "notes": list(comparison.notes),
+        "versions": {"python": python_version()} | {name: _version(name) for name in _PACKAGES},
+    }
+    text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
+    path.write_text(f"{text}\n", encoding="utf-8")
+
+
+def _task(comparison: Comparison, task: TaskComparison) -> dict[str, Any]:
+    return {
+        "task": task.task,
+        "metric": task.metric,
+        "higher_is_better": task.higher_is_better,
+        "num_documents": task.num_documents,
+        "num_available": task.num_available,
+        "num_cells_left_out": task.num_left_out,
+        # None is a model that was not measured, which is not a score of zero.
+        "models": [
+            _model(label, own) for label, own in zip(comparison.models, task.scores, strict=True)
+        ],
+    }
+
+
+def _model(label: str, own: ModelScore | None) -> dict[str, Any]:
+    if own is None:
+        return {"model": label, "score": None}
+    result, difference = own.result, own.difference
+    low, high = own.interval
+    return {
+        "model": label,
+        "score": own.score,
+        "standard_error": _finite(own.standard_error),
+        "interval": [_finite(low), _finite(high)],
+        "reported": {"score": result.reported_score, "standard_error": result.reported_stderr},
+        "difference": None
+        if difference is None
+        else {
+            "difference": difference.difference,
+            "interval": [_finite(difference.low), _finite(difference.high)],
+            "p_value": difference.p_value,
+            "test": difference.test,
+            "p_holm": own.p_corrected,
+            "wins": difference.wins,
+            "losses": difference.losses,
+            "ties": difference.ties,
+        },
+        "run": {
+            "model": result.run.name,
+            "backend": result.run.source,
+            "model_args": result.run.settings,
+            "model_sha": result.model_sha,
+            "aggregation": result.scores.aggregation,
+            **asdict(result.settings),
+            "files": {
+                str(file): hashlib.sha256(file.read_bytes()).hexdigest()
+                for file in (result.samples_file, result.results_file)
+                if file is not None
+            },
+        },
+    }
+
+
+def _mean(mean: MeanScore) -> dict[str, Any]:
+    return {name: _finite(value) for name, value in asdict(mean).items()}
+
+
+def _finite(value: float) -> float | None:
+    return value if isfinite(value) else None
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None

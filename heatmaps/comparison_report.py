@@ -1,0 +1,116 @@
+"""What `yoco compare` leaves behind: tables, files and figures from result files alone."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heatmaps.comparison import Comparison, compare_models
+from heatmaps.comparison_json import write_json
+from heatmaps.comparison_tables import (
+    comparison_markdown,
+    paper_markdown,
+    terminal_table,
+    write_csv,
+)
+from heatmaps.figure import save
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MARKDOWN, CSV, JSON = "comparison.md", "comparison.csv", "comparison.json"
+
+
+def write_comparison(
+    models: Sequence[tuple[str, Sequence[str | Path]]],
+    output: Path,
+    *,
+    steps: Sequence[float] | None = None,
+    paper: bool = False,
+    seed: int = 0,
+    resamples: int = 10_000,
+) -> str:
+    """The text for the terminal: the table, remarks, and what was written.
+
+    Args:
+        models: label and result paths (files or folders that lm-eval wrote) of each; the first is
+            what the others are compared with.
+        output: folder for comparison.md, comparison.csv, comparison.json and figures (.png).
+        steps: of each model, where they are snapshots of one training run: adds a curve.
+        paper: adds the paper's published rows.
+        seed, resamples: of bootstrap and permutation.
+
+    Raises:
+        FileNotFoundError: a path does not exist or has no samples.
+        ValueError: results that cannot be paired, or an argument that makes no sense.
+    """
+    if steps is not None and len(steps) != len(models):
+        raise ValueError(
+            f"{len(steps)} step(s) for {len(models)} models: give one step for each model"
+        )
+    if resamples < 100:
+        raise ValueError(
+            f"resamples is {resamples}; it must be 100 or more: a 95% interval needs them"
+        )
+    comparison = compare_models(models, seed=seed, resamples=resamples)
+    output = Path(output)
+    output.mkdir(parents=True, exist_ok=True)
+    written = []
+    captions = []
+    for name, caption, figure in _figures(comparison, steps):
+        save(figure, output / name)
+        written.append(output / name)
+        captions.append(f"![{caption}]({name})\n\n{caption}.")
+    document = [
+        f"# {' against '.join((', '.join(comparison.models[1:]), comparison.models[0]))}",
+        comparison_markdown(comparison),
+    ]
+    if paper:
+        document += ["## Beside the paper", paper_markdown(comparison)]
+    if captions:
+        document += ["## Figures", *captions]
+    if comparison.notes:
+        document += ["## Notes", "\n".join(f"- {note}" for note in comparison.notes)]
+    document += ["## Result files", "\n".join(_file_lines(comparison))]
+    (output / MARKDOWN).write_text("\n\n".join(document) + "\n", encoding="utf-8")
+    write_csv(comparison, output / CSV)
+    write_json(comparison, output / JSON)
+    written += [output / name for name in (MARKDOWN, CSV, JSON)]
+    blocks = [terminal_table(comparison)]
+    if paper:
+        blocks.append(paper_markdown(comparison))
+    remarks = [f"note: {note}" for note in comparison.notes]
+    remarks += [f"wrote {path}" for path in written]
+    return "\n\n".join([*blocks, "\n".join(remarks)])
+
+
+def _figures(
+    comparison: Comparison, steps: Sequence[float] | None
+) -> Iterator[tuple[str, str, "Figure"]]:
+    """File name, caption and figure, one after the other."""
+    from heatmaps.comparison_figures import draw_differences, draw_needle_grids, draw_steps
+
+    yield (
+        "differences.png",
+        f"Differences to {comparison.models[0]} by task, with 95% intervals",
+        draw_differences(comparison),
+    )
+    for task in comparison.tasks:
+        if task.is_needle and sum(own is not None for own in task.scores) > 1:
+            yield (
+                f"{task.task}.png",
+                f"{task.task} by length and depth, and the difference of each cell",
+                draw_needle_grids(comparison, task),
+            )
+    if steps is not None:
+        yield (
+            "steps.png",
+            "Scores over training steps, with 95% intervals",
+            draw_steps(comparison, steps),
+        )
+
+
+def _file_lines(comparison: Comparison) -> Iterator[str]:
+    for task in comparison.tasks:
+        for own in task.scores:
+            if own is not None:
+                yield f"- {own.result.label}, {task.task}: `{own.result.samples_file}`"
