@@ -19,15 +19,10 @@ from tqdm import tqdm
 import yoco
 from evals.chat import render_chat
 from evals.distributed import Processes
+from evals.documents import find_documents, score_document, score_spans
 from evals.generation import GenerationOptions, generate_batch, options_of
 from evals.model_args import batch_limit, merged_model_args, one_of, positive
-from evals.scoring import (
-    Tokens,
-    batches,
-    group_by_context,
-    score_batch,
-    score_document,
-)
+from evals.scoring import Tokens, batches, group_by_context, score_batch
 from tasks import handles
 from tasks.tokenizers import load_tokenizer
 from yoco.checkpoints import checkpoint_sha256
@@ -264,7 +259,7 @@ class YOCOLM(TemplateLM):
         return whole[:start] if start < len(tokens) else tokens, whole[start:]
 
     def _encode_without_context(self, continuation: str) -> tuple[Tokens, Tokens]:
-        ids = self.tok_encode(continuation, add_special_tokens=False)
+        ids = self.tok_encode(handles.expand(continuation), add_special_tokens=False)
         if ids[:1] != [self.prefix_token_id]:
             ids = [self.prefix_token_id, *ids]
         tokens = np.asarray(ids, dtype=np.int32)
@@ -285,20 +280,34 @@ class YOCOLM(TemplateLM):
                 results[index] = (0.0, True)
             pairs.append(pair)
         scored = [index for index in range(len(pairs)) if index not in results]
-        questions = group_by_context([pairs[index] for index in scored])
-        total = sum(question.num_tokens for question in questions)
+
+        def record(scores: list[tuple[int, float, bool]], places: Sequence[int]) -> None:
+            for place, log_likelihood, is_greedy in scores:
+                index = places[place]
+                results[index] = (log_likelihood, is_greedy)
+                key = requests[index][0]
+                if key is not None:
+                    self.cache_hook.add_partial("loglikelihood", key, results[index])
+
+        documents, others = find_documents(
+            [pairs[index] for index in scored], longer_than=self.chunk_size
+        )
+        apart = [scored[place] for place in others]
+        questions = group_by_context([pairs[index] for index in apart])
+        total = sum(each.num_tokens for each in [*documents, *questions])
         with self._progress("log-likelihoods", total, disable_tqdm) as bar:
+            for document in documents:
+                scores = score_spans(
+                    self.model, document, chunk_size=self.chunk_size, on_read=bar.update
+                )
+                record(scores, scored)
             for batch in batches(
                 questions, max_questions=self.batch_size, max_tokens=self.chunk_size
             ):
-                for place, log_likelihood, is_greedy in score_batch(
+                scores = score_batch(
                     self.model, batch, chunk_size=self.chunk_size, on_read=bar.update
-                ):
-                    index = scored[place]
-                    results[index] = (log_likelihood, is_greedy)
-                    key = requests[index][0]
-                    if key is not None:
-                        self.cache_hook.add_partial("loglikelihood", key, results[index])
+                )
+                record(scores, apart)
         return [results[index] for index in range(len(pairs))]
 
     def loglikelihood_rolling(
