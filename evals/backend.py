@@ -104,6 +104,7 @@ class YOCOLM(TemplateLM):
                 "tokenizer that it was trained with (tokenizer=...)"
             )
         self._last_context: tuple[str, Tokens] | None = None
+        self._last_text: tuple[str, Tokens] | None = None
         handles.announce(
             self, pretrained=self.pretrained, tokenizer=self.text, max_length=self.max_length
         )
@@ -216,13 +217,24 @@ class YOCOLM(TemplateLM):
         return self.text.decode(list(tokens))
 
     def _encode_context(self, context: str) -> Tokens:
-        """As `_encode`; the choices of one question follow each other with the same context."""
+        """As `_encode`, but what came last is not encoded again.
+
+        The choices of one question follow each other with the same context; where a document is
+        scored bin by bin, a context is what the pair before was as a whole.
+        """
         if self._last_context is None or self._last_context[0] != context:
-            self._last_context = (context, self._encode(context))
+            self._last_context = (context, self._encode_text(handles.expand(context)))
         return self._last_context[1]
 
     def _encode(self, string: str) -> Tokens:
+        """Tokens of a prompt that may hold handles."""
         return np.asarray(self.tok_encode(handles.expand(string)), dtype=np.int32)
+
+    def _encode_text(self, text: str) -> Tokens:
+        """Tokens of a text, whatever it holds; the last one's are remembered."""
+        if self._last_text is None or self._last_text[0] != text:
+            self._last_text = (text, np.asarray(self.tok_encode(text), dtype=np.int32))
+        return self._last_text[1]
 
     # the three request types
 
@@ -249,7 +261,7 @@ class YOCOLM(TemplateLM):
         tokens = self._encode_context(stripped)
         if not stripped or not len(tokens):
             return self._encode_without_context(continuation)
-        whole = self._encode(stripped + continuation)
+        whole = self._encode_text(handles.expand(stripped + continuation))
         start = len(tokens)
         if continuation and len(whole) <= start:
             # the continuation has merged into the context's last token: score where they part
