@@ -40,11 +40,11 @@ def edges_to(max_tokens: int, bins_per_octave: int) -> list[int]:
     """The ends of the bins that a document of `max_tokens` has, ascending, `max_tokens` the last.
 
     They lie evenly on a logarithmic scale from `FIRST_EDGE` on, and do not depend on `max_tokens`
-    but for the last.
+    but for the last, whose bin is half as wide as the others at least.
     """
     edges: list[int] = []
-    step = 0
-    while (edge := round(FIRST_EDGE * 2 ** (step / bins_per_octave))) < max_tokens:
+    last, step = max_tokens * 2 ** (-0.5 / bins_per_octave), 0
+    while (edge := round(FIRST_EDGE * 2 ** (step / bins_per_octave))) <= last:
         if edge not in edges:
             edges.append(edge)
         step += 1
@@ -126,7 +126,7 @@ def _beginning(
         if end and len(ids) <= max_tokens:
             return text[:end], ids, starts_within
         last -= max(len(ids) - max_tokens, 1)
-    raise ValueError(f"{max_tokens:,} tokens hold no text: use a greater length")
+    raise ValueError("no text fits the length: use a greater one")
 
 
 def _places(text: str, starts: np.ndarray, target: int) -> Iterator[int]:
