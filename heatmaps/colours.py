@@ -1,7 +1,11 @@
-"""The colours of a score: red through yellow to green, told apart by lightness as well as hue.
+"""The colours of a score and of a difference, told apart by lightness as well as hue.
 
-Most people who confuse red with green still see lightness and blue. So lightness never falls
-from 0 to 1, and the green holds enough blue to differ from the yellow.
+A score goes from red through yellow to green. Most people who confuse red with green still see
+lightness and blue. So lightness never falls from 0 to 1, and the green holds enough blue to differ
+from the yellow.
+
+A difference goes from orange through near-white to blue, which everybody tells apart: the farther
+from zero, the darker, equally on both sides.
 """
 
 import numpy as np
@@ -20,10 +24,25 @@ _STOPS = [
     (1.00, "#8FE6BB"),
 ]
 
+_DIFFERENCE_STOPS = [
+    (0.00, "#A8480F"),
+    (0.25, "#E5A06A"),
+    (0.50, "#FAF9F7"),
+    (0.75, "#7DB1DE"),
+    (1.00, "#1565A5"),
+]
+# Models and tasks as lines and points, in this order (after Okabe and Ito, Color universal design).
+SERIES = ("#1565A5", "#C8641B", "#1B8A6B", "#9C4F96", "#7A6A1E", "#4E9BC9")
+
 
 def score_colormap() -> LinearSegmentedColormap:
     """The colormap for scores 0..1."""
     return LinearSegmentedColormap.from_list("yoco_score", _STOPS, N=512)
+
+
+def difference_colormap() -> LinearSegmentedColormap:
+    """The colormap for differences -1..1; below zero the second model is worse."""
+    return LinearSegmentedColormap.from_list("yoco_difference", _DIFFERENCE_STOPS, N=512)
 
 
 def text_colour(rgb: np.ndarray) -> str:

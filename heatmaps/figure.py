@@ -1,4 +1,4 @@
-"""The picture: grids as heatmap panels on one scale, depth down and length across.
+"""The picture: grids as heatmap panels on fixed scales, depth down and length across.
 
 Everything is measured and laid out in inches first, then painted. Figures are made through
 matplotlib's `Figure` alone: no pyplot, no window, no global state.
@@ -22,11 +22,11 @@ from heatmaps.colours import (
     MISSING_FACE,
     MISSING_HATCH,
     TEXT_DARK,
-    score_colormap,
     text_colour,
 )
+from heatmaps.grid_differences import GridDifference
 from heatmaps.grids import Grid
-from heatmaps.labels import depth_labels, length_label, percent_label, thinned
+from heatmaps.labels import depth_labels, length_label, thinned
 from heatmaps.layout import (
     AXIS_PT,
     CELL_PT,
@@ -41,13 +41,14 @@ from heatmaps.layout import (
     plan_layout,
     text_width,
 )
+from heatmaps.scales import Scale, scale_of
 
 # Above this many cells a side, numbers in the cells would be too small to read.
 MAX_ANNOTATED = 12
 
 _DPI = 300
 _MAX_PIXELS = 12_000
-_BAR_WIDTH, _BAR_HEIGHT = 1.9, 0.13
+_BAR_WIDTH, _BAR_HEIGHT, _BAR_GAP = 1.9, 0.13, 0.3
 
 
 @dataclass(frozen=True)
@@ -78,8 +79,15 @@ class _Page:
         )
 
 
-def draw(grids: Grid | Sequence[Grid], *, title: str | None = None) -> Figure:
-    """A figure with one panel for each grid, one colour scale 0..1 and one legend for all.
+def draw(
+    grids: Grid | Sequence[Grid | GridDifference],
+    *,
+    title: str | None = None,
+    columns: int | None = None,
+) -> Figure:
+    """A figure with one panel for each grid, one colour scale a kind and one legend for all.
+
+    Scores are on a scale 0..1, differences on one of -1..1, whatever the numbers are.
 
     Cells keep one shape whatever their number, save in a narrow strip of many depths. Up to
     12 x 12 cells hold their value in percent; beyond that tick labels are thinned and the colour
@@ -88,18 +96,18 @@ def draw(grids: Grid | Sequence[Grid], *, title: str | None = None) -> Figure:
     Args:
         grids: one or several, drawn in their order.
         title: a line above the panels.
+        columns: panels in a row; what comes nearest to a page's shape if not given.
     """
     grids = [grids] if isinstance(grids, Grid) else list(grids)
     if not grids:
         raise ValueError("there is no grid to draw: give at least one")
-    layout = plan_layout(grids, has_title=title is not None)
+    layout = plan_layout(grids, has_title=title is not None, columns=columns)
     figure = Figure(figsize=(layout.width, layout.height), facecolor="white")
     page = _Page(figure, layout.width, layout.height)
     if title is not None:
         page.text(MARGIN, MARGIN, title, fontsize=TITLE_PT, fontweight="bold")
-    for panel in layout.panels:
-        mesh = _paint_panel(page, panel)
-    _paint_footer(page, layout, mesh)
+    meshes = {scale_of(panel.grid).label: _paint_panel(page, panel) for panel in layout.panels}
+    _paint_footer(page, layout, list(meshes.values()))
     return figure
 
 
@@ -118,6 +126,7 @@ def save(figure: Figure, path: str | PathLike[str]) -> None:
 
 def _paint_panel(page: _Page, panel: PanelPlan) -> QuadMesh:
     grid = panel.grid
+    scale = scale_of(grid)
     num_depths, num_lengths = grid.mean.shape
     top = panel.top
     page.text(panel.left, top, panel.model, fontsize=MODEL_PT, fontweight="bold")
@@ -131,16 +140,16 @@ def _paint_panel(page: _Page, panel: PanelPlan) -> QuadMesh:
         np.arange(num_lengths + 1),
         np.arange(num_depths + 1),
         np.ma.masked_invalid(grid.mean),  # (D, L)
-        cmap=score_colormap(),
-        vmin=0,
-        vmax=1,
+        cmap=scale.colormap(),
+        vmin=scale.low,
+        vmax=scale.high,
         edgecolors="white",
         # Thin enough at 35 cells a side not to eat the colour.
         linewidth=min(1.0, 4.5 * cell_height),
     )
     _paint_missing(axes, grid, linewidth=min(1.0, 4.5 * cell_height))
     if max(num_depths, num_lengths) <= MAX_ANNOTATED:
-        _paint_values(axes, grid)
+        _paint_values(axes, grid, scale)
 
     axes.set_xlim(0, num_lengths)
     # 0% is the beginning of the document, at the top.
@@ -159,7 +168,7 @@ def _paint_panel(page: _Page, panel: PanelPlan) -> QuadMesh:
     return mesh
 
 
-def _paint_missing(axes: Axes, grid: Grid, *, linewidth: float) -> None:
+def _paint_missing(axes: Axes, grid: Grid | GridDifference, *, linewidth: float) -> None:
     corners = np.array([[0, 0], [1, 0], [1, 1], [0, 1]])
     # Each (4, 2) of (x, y).
     squares = [corners + cell[::-1] for cell in np.argwhere(~grid.measured)]
@@ -182,33 +191,30 @@ def _paint_missing(axes: Axes, grid: Grid, *, linewidth: float) -> None:
         )
 
 
-def _paint_values(axes: Axes, grid: Grid) -> None:
-    colormap = score_colormap()
+def _paint_values(axes: Axes, grid: Grid | GridDifference, scale: Scale) -> None:
+    colormap = scale.colormap()
     for row, column in np.argwhere(grid.measured):
-        score = float(grid.mean[row, column])
+        value = float(grid.mean[row, column])
+        place = (value - scale.low) / (scale.high - scale.low)
         axes.text(
             column + 0.5,
             row + 0.5,
-            percent_label(score),
+            scale.cell_label(value),
             ha="center",
             va="center_baseline",
             fontsize=CELL_PT,
-            color=text_colour(np.array(colormap(score)[:3])),
+            color=text_colour(np.array(colormap(place)[:3])),
         )
 
 
-def _paint_footer(page: _Page, layout: Layout, mesh: QuadMesh) -> None:
+def _paint_footer(page: _Page, layout: Layout, meshes: Sequence[QuadMesh]) -> None:
+    """A colour bar for each scale in use, then the legend of cells that were not measured."""
     top = layout.height - MARGIN - FOOTER
-    bar_axes = page.axes(layout.footer_left, top, _BAR_WIDTH, _BAR_HEIGHT)
-    bar = page.figure.colorbar(mesh, cax=bar_axes, orientation="horizontal")
-    bar.set_ticks([0, 0.25, 0.5, 0.75, 1], labels=["0", "25", "50", "75", "100%"])
-    bar.set_label("needles found", fontsize=FACTS_PT, color=TEXT_DARK, labelpad=2)
-    bar_axes.tick_params(length=2, width=0.6, pad=2, labelsize=AXIS_PT, colors=TEXT_DARK)
-    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
-    # The cells' white edges do not belong on the bar, nor do seams in a PDF.
-    bar.dividers.set_visible(False)
-    if bar.solids is not None:
-        bar.solids.set_edgecolor("face")
+    left = layout.footer_left
+    scales = {scale.label: scale for scale in (scale_of(panel.grid) for panel in layout.panels)}
+    for scale, mesh in zip(scales.values(), meshes, strict=True):
+        _paint_bar(page, left, top, scale, mesh)
+        left += _BAR_WIDTH + _BAR_GAP
     if not all(panel.grid.measured.all() for panel in layout.panels):
         patch = Patch(facecolor=MISSING_FACE, edgecolor=MISSING_HATCH, hatch="/////", linewidth=0)
         page.figure.legend(
@@ -216,7 +222,7 @@ def _paint_footer(page: _Page, layout: Layout, mesh: QuadMesh) -> None:
             ["not measured"],
             loc="upper left",
             bbox_to_anchor=(
-                (layout.footer_left + _BAR_WIDTH + 0.3) / page.width,
+                left / page.width,
                 1 - (top - 0.02) / page.height,
             ),
             borderaxespad=0,
@@ -227,3 +233,16 @@ def _paint_footer(page: _Page, layout: Layout, mesh: QuadMesh) -> None:
             handlelength=1.8,
             handleheight=1.1,
         )
+
+
+def _paint_bar(page: _Page, left: float, top: float, scale: Scale, mesh: QuadMesh) -> None:
+    bar_axes = page.axes(left, top, _BAR_WIDTH, _BAR_HEIGHT)
+    bar = page.figure.colorbar(mesh, cax=bar_axes, orientation="horizontal")
+    bar.set_ticks(list(scale.ticks), labels=list(scale.ticks.values()))
+    bar.set_label(scale.label, fontsize=FACTS_PT, color=TEXT_DARK, labelpad=2)
+    bar_axes.tick_params(length=2, width=0.6, pad=2, labelsize=AXIS_PT, colors=TEXT_DARK)
+    bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+    # The cells' white edges do not belong on the bar, nor do seams in a PDF.
+    bar.dividers.set_visible(False)
+    if bar.solids is not None:
+        bar.solids.set_edgecolor("face")

@@ -12,7 +12,7 @@ import pandas as pd
 GRID_KEY = ["model", "task", "num_needles", "ask", "haystack"]
 
 # Two-sided 95% of the normal distribution.
-_Z95 = 1.959963984540054
+Z95 = 1.959963984540054
 
 
 @dataclass(frozen=True)
@@ -167,8 +167,8 @@ def wilson_interval(mean: np.ndarray, trials: np.ndarray) -> tuple[np.ndarray, n
     Source: Wilson, Probable inference, the law of succession, and statistical inference (1927).
     """
     n = np.where(trials > 0, trials, np.nan)
-    center = (mean + _Z95**2 / (2 * n)) / (1 + _Z95**2 / n)
-    half = _Z95 / (1 + _Z95**2 / n) * np.sqrt(mean * (1 - mean) / n + (_Z95 / (2 * n)) ** 2)
+    center = (mean + Z95**2 / (2 * n)) / (1 + Z95**2 / n)
+    half = Z95 / (1 + Z95**2 / n) * np.sqrt(mean * (1 - mean) / n + (Z95 / (2 * n)) ** 2)
     # Rounding alone would put a perfect cell's bound at 1 - 1e-16.
     low = np.where(mean == 0, np.where(np.isnan(n), np.nan, 0.0), np.clip(center - half, 0, 1))
     high = np.where(mean == 1, np.where(np.isnan(n), np.nan, 1.0), np.clip(center + half, 0, 1))

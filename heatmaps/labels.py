@@ -37,6 +37,21 @@ def percent_label(score: float) -> str:
     return str(min(99, max(1, round(100 * score))))
 
 
+def difference_label(difference: float) -> str:
+    """A difference of scores in whole points with its sign; only no difference is 0."""
+    if difference == 0:
+        return "0"
+    return f"{'-' if difference < 0 else '+'}{percent_label(abs(difference))}"
+
+
+def points_label(difference: float) -> str:
+    """A difference of means in points with its sign and one decimal: +3.1; only none is 0.0."""
+    if difference == 0:
+        return "0.0"
+    points = 100 * difference
+    return f"{points:+.1f}" if abs(points) >= 0.05 else f"{points:+.2g}"
+
+
 def mean_label(score: float) -> str:
     """A mean in percent with one decimal, where 100.0 means all and 0.0 means none."""
     if score in (0, 1):

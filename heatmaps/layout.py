@@ -7,12 +7,14 @@ from math import ceil, log
 from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
+from heatmaps.grid_differences import GridDifference
 from heatmaps.grids import Grid
 from heatmaps.labels import (
     depth_labels,
     length_label,
     mean_label,
     needles_label,
+    points_label,
     trials_label,
 )
 
@@ -39,7 +41,7 @@ _SEPARATOR = "  ·  "
 class PanelPlan:
     """One grid's place: its title's corner, its lines of text, the box of its cells."""
 
-    grid: Grid
+    grid: Grid | GridDifference
     left: float
     top: float
     model: str
@@ -94,11 +96,14 @@ def text_width(text: str, points: float, *, bold: bool = False) -> float:
     return TextToPath().get_text_width_height_descent(text, font, ismath=False)[0] / 72
 
 
-def plan_layout(grids: Sequence[Grid], *, has_title: bool) -> Layout:
-    """Panels in rows, in the number of columns that comes nearest to a page's shape."""
+def plan_layout(
+    grids: Sequence[Grid | GridDifference], *, has_title: bool, columns: int | None = None
+) -> Layout:
+    """Panels in rows of `columns`, or of as many as come nearest to a page's shape."""
     alone = _MIN_PAGE_WIDTH - 2 * MARGIN
     boxes = [_box(grid, _MIN_PANEL_WIDTH if len(grids) > 1 else alone) for grid in grids]
-    candidates = [_rows(boxes, columns) for columns in range(1, len(boxes) + 1)]
+    numbers = range(1, len(boxes) + 1) if columns is None else [columns]
+    candidates = [_rows(boxes, number) for number in numbers]
     rows = min(candidates, key=lambda rows: abs(log(_aspect(rows) / _FAVOURED_ASPECT)))
     widths = _column_widths(rows)
     page_width = sum(widths) + _GAP * (len(widths) - 1) + 2 * MARGIN
@@ -138,7 +143,7 @@ def plan_layout(grids: Sequence[Grid], *, has_title: bool) -> Layout:
     )
 
 
-def _box(grid: Grid, min_width: float) -> _Box:
+def _box(grid: Grid | GridDifference, min_width: float) -> _Box:
     num_depths, num_lengths = grid.mean.shape
     cell_height = min(_MAX_CELL_WIDTH / _CELL_ASPECT, _MAX_CELLS_HEIGHT / num_depths)
     # A narrow strip of many depths is widened, so that its lengths can be read.
@@ -150,14 +155,7 @@ def _box(grid: Grid, min_width: float) -> _Box:
     widest = max(text_width(f"{label}%", AXIS_PT) for label in depth_labels(grid.depths))
     gutter = widest + 0.32
     width = max(gutter + num_lengths * cell_width, min_width)
-    facts = [grid.task, needles_label(grid)]
-    if grid.haystack:
-        facts.append(f"haystack {grid.haystack}")
-    low, high = grid.overall_interval
-    figures = [
-        f"mean {mean_label(grid.overall)}% (95%: {mean_label(low)} to {mean_label(high)})",
-        trials_label(grid),
-    ]
+    facts, figures = _panel_text(grid)
     return _Box(
         cells_width=num_lengths * cell_width,
         cells_height=num_depths * cell_height,
@@ -167,6 +165,24 @@ def _box(grid: Grid, min_width: float) -> _Box:
         model=_elided(grid.model, width, MODEL_PT, bold=True),
         facts=(*_wrapped(facts, width), *_wrapped(figures, width)),
     )
+
+
+def _panel_text(grid: Grid | GridDifference) -> tuple[list[str], list[str]]:
+    """What was measured, and what came of it."""
+    low, high = grid.overall_interval
+    if isinstance(grid, GridDifference):
+        return [grid.task, needles_label(grid.second)], [
+            f"{points_label(grid.overall)} points "
+            f"(95%: {points_label(low)} to {points_label(high)})",
+            f"{grid.num_samples:,} prompts, paired",
+        ]
+    facts = [grid.task, needles_label(grid)]
+    if grid.haystack:
+        facts.append(f"haystack {grid.haystack}")
+    return facts, [
+        f"mean {mean_label(grid.overall)}% (95%: {mean_label(low)} to {mean_label(high)})",
+        trials_label(grid),
+    ]
 
 
 def _wrapped(parts: Sequence[str], width: float) -> list[str]:

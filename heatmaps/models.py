@@ -1,11 +1,12 @@
 """Which model made a result file, and a short name for it that no other model read shares."""
 
-import json
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from heatmaps.result_files import read_results
 
 # lm-eval names a model by the first of these model_args that is given.
 _NAMING_ARGS = ("peft", "delta", "pretrained", "model", "path", "engine")
@@ -42,15 +43,8 @@ def model_run(results: Path | None, samples: Path) -> ModelRun:
     if results is None:
         # lm-eval names the folder by the model, each / as __.
         return ModelRun(name=samples.resolve().parent.name.replace("__", "/"), guessed=True)
-    try:
-        content = json.loads(results.read_bytes())
-    except ValueError:
-        raise ValueError(
-            f"{results}: not valid JSON, as in a half-written file: delete it or run again"
-        ) from None
-    config = content.get("config") if isinstance(content, dict) else None
-    if not isinstance(config, dict):
-        raise ValueError(f"{results}: not a results file of lm-eval: it has no config")
+    content = read_results(results)
+    config = content["config"]
     source = str(config.get("model") or content.get("model_source") or "")
     args = _parsed(config.get("model_args"))
     naming_arg = next((key for key in _NAMING_ARGS if args.get(key)), None)

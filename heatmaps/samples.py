@@ -1,10 +1,6 @@
 """Needle samples, read from the files that `lm_eval --log_samples --output_path` writes."""
 
-import json
-import re
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from datetime import datetime
 from math import isfinite
 from os import PathLike
 from pathlib import Path
@@ -13,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from heatmaps.models import ModelRun, labels_of, model_run
+from heatmaps.result_files import SamplesFile, counted, find_sample_files, sample_lines
 
 # What makes two lines the same sample. The metric is not part of it: the newest file wins.
 SAMPLE_KEY = [
@@ -27,18 +24,6 @@ SAMPLE_KEY = [
     "seed",
 ]
 COLUMNS = [*SAMPLE_KEY, "depth_frac_achieved", "score", "file"]
-
-_TIMESTAMP = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?"
-_SAMPLES_NAME = re.compile(rf"samples_(?P<task>.+)_(?P<timestamp>{_TIMESTAMP})\.jsonl")
-_RESULTS_NAME = re.compile(rf".+_(?P<timestamp>{_TIMESTAMP})\.json")
-
-
-@dataclass(frozen=True, kw_only=True)
-class _SamplesFile:
-    path: Path
-    task: str
-    written: datetime
-    results: Path | None
 
 
 def read_samples(paths: Iterable[str | PathLike[str]]) -> pd.DataFrame:
@@ -61,7 +46,7 @@ def read_samples(paths: Iterable[str | PathLike[str]]) -> pd.DataFrame:
         FileNotFoundError: a path does not exist, or there are no sample files.
         ValueError: no needle samples, a broken line, or a sample without a recall.
     """
-    files, notes = _find_sample_files([Path(path) for path in paths])
+    files, notes = find_sample_files(paths)
     rows: list[dict[str, Any]] = []
     runs: dict[Path, ModelRun] = {}
     for file in files:
@@ -71,7 +56,7 @@ def read_samples(paths: Iterable[str | PathLike[str]]) -> pd.DataFrame:
             rows += found
     if not rows:
         raise ValueError(
-            f"no needle samples in {_counted(len(files), 'samples file')} "
+            f"no needle samples in {counted(len(files), 'samples file')} "
             f"({files[0].path.name}{', ...' if len(files) > 1 else ''}): "
             "a heatmap needs a run of yoco_needle or another task whose doc has length_tokens "
             "and depth_frac"
@@ -83,7 +68,7 @@ def read_samples(paths: Iterable[str | PathLike[str]]) -> pd.DataFrame:
     replaced = frame.duplicated(SAMPLE_KEY, keep="last")
     if num_replaced := int(replaced.sum()):
         notes.append(
-            f"{_counted(num_replaced, 'older sample')} left out: the same was measured again, "
+            f"{counted(num_replaced, 'older sample')} left out: the same was measured again, "
             "and the newest counts"
         )
     notes += _notes_on_runs(runs, labels)
@@ -93,104 +78,20 @@ def read_samples(paths: Iterable[str | PathLike[str]]) -> pd.DataFrame:
     return newest
 
 
-def _find_sample_files(paths: list[Path]) -> tuple[list[_SamplesFile], list[str]]:
-    """Sample files, oldest first, each once, with notes on results files that have none."""
-    found: dict[Path, _SamplesFile] = {}
-    bare: list[Path] = []
-    for path in paths:
-        if path.is_dir():
-            results = [p for p in sorted(path.rglob("*.json")) if _RESULTS_NAME.fullmatch(p.name)]
-            sample_paths = sorted(path.rglob("samples_*.jsonl"))
-        elif not path.is_file():
-            raise FileNotFoundError(
-                f"{path}: no such file or folder; give results_*.json, samples_*.jsonl or the "
-                "folder that lm_eval --output_path named"
-            )
-        elif path.suffix == ".jsonl":
-            results, sample_paths = [], [path]
-        elif _RESULTS_NAME.fullmatch(path.name):
-            results, sample_paths = [path], _samples_beside(path)
-        else:
-            raise ValueError(
-                f"{path}: not a result file of lm-eval; give results_<time>.json, "
-                "samples_<task>_<time>.jsonl or a folder"
-            )
-        without = [p for p in results if not _samples_beside(p)]
-        if without and not path.is_dir():
-            raise FileNotFoundError(_no_samples(path))
-        bare += without
-        for sample_path in sample_paths:
-            found.setdefault(sample_path.resolve(), _samples_file(sample_path))
-    if not found:
-        if bare:
-            raise FileNotFoundError(_no_samples(bare[0]))
-        named = ", ".join(str(path) for path in paths) or "no path"
-        raise FileNotFoundError(f"{named}: no lm-eval result files (samples_*.jsonl) found")
-    notes = []
-    if bare:
-        notes.append(
-            f"{_counted(len(bare), 'results file')} without samples left out ({bare[0].name}"
-            f"{', ...' if len(bare) > 1 else ''}): written without --log_samples"
-        )
-    return sorted(found.values(), key=lambda file: (file.written, file.path)), notes
-
-
-def _samples_beside(results: Path) -> list[Path]:
-    match = _RESULTS_NAME.fullmatch(results.name)
-    assert match
-    ending = f"_{match['timestamp']}.jsonl"
-    return [p for p in sorted(results.parent.glob("samples_*.jsonl")) if p.name.endswith(ending)]
-
-
-def _samples_file(path: Path) -> _SamplesFile:
-    match = _SAMPLES_NAME.fullmatch(path.name)
-    if not match:
-        # Renamed by hand: the date of the file stands in for the one in its name.
-        written = datetime.fromtimestamp(path.stat().st_mtime)
-        return _SamplesFile(
-            path=path, task=path.stem.removeprefix("samples_"), written=written, results=None
-        )
-    timestamp = match["timestamp"]
-    day, _, time = timestamp.partition("T")
-    results = [
-        p
-        for p in sorted(path.parent.glob("*.json"))
-        if (m := _RESULTS_NAME.fullmatch(p.name)) and m["timestamp"] == timestamp
-    ]
-    return _SamplesFile(
-        path=path,
-        # lm-eval 0.5 writes the members of a group as group::task.
-        task=match["task"].rpartition("::")[2],
-        written=datetime.fromisoformat(f"{day}T{time.replace('-', ':')}"),
-        results=results[0] if results else None,
-    )
-
-
-def _needle_rows(file: _SamplesFile) -> Iterator[dict[str, Any]]:
+def _needle_rows(file: SamplesFile) -> Iterator[dict[str, Any]]:
     """The file's needle samples under its first filter; nothing when it is of another task."""
     filter_name = None
-    with file.path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            where = f"{file.path}:{number}"
-            try:
-                sample = json.loads(line)
-            except ValueError:
-                raise ValueError(
-                    f"{where}: not a whole line of JSON, as in a half-written file: "
-                    "delete that line or run again"
-                ) from None
-            doc = sample.get("doc") if isinstance(sample, dict) else None
-            if not (isinstance(doc, dict) and "length_tokens" in doc and "depth_frac" in doc):
-                if filter_name is None:
-                    return
-                raise ValueError(f"{where}: no needle sample, though the lines above are")
-            # lm-eval writes a sample once for each filter; they are not further trials.
+    for where, sample in sample_lines(file.path):
+        doc = sample.get("doc")
+        if not (isinstance(doc, dict) and "length_tokens" in doc and "depth_frac" in doc):
             if filter_name is None:
-                filter_name = str(sample.get("filter", ""))
-            if str(sample.get("filter", "")) == filter_name:
-                yield _row(sample, doc, where) | {"task": file.task, "file": file.path}
+                return
+            raise ValueError(f"{where}: no needle sample, though the lines above are")
+        # lm-eval writes a sample once for each filter; they are not further trials.
+        if filter_name is None:
+            filter_name = str(sample.get("filter", ""))
+        if str(sample.get("filter", "")) == filter_name:
+            yield _row(sample, doc, where) | {"task": file.task, "file": file.path}
 
 
 def _row(sample: dict[str, Any], doc: dict[str, Any], where: str) -> dict[str, Any]:
@@ -238,14 +139,3 @@ def _notes_on_runs(runs: dict[Path, ModelRun], labels: dict[tuple[str, str], str
                 f"{labels[identity]}: its runs were made with different model_args "
                 f"({' | '.join(sorted(variants))}) and are drawn as one model"
             )
-
-
-def _no_samples(results: Path) -> str:
-    return (
-        f"{results}: results without samples beside them; "
-        "run again with --log_samples --output_path"
-    )
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"

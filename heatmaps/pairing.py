@@ -1,0 +1,221 @@
+"""Results of one task put side by side, document by document, or refused.
+
+A paired comparison means something only where every model was asked the same: hashes of document,
+prompt and target decide. A document that one side lacks is never quietly left out. The one
+exception is whole cells of a needle grid, which is how models of different lengths are compared:
+cells that only some have are left out, and counted.
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+
+import numpy as np
+
+from heatmaps.document_scores import DocumentScores
+from heatmaps.labels import depth_labels, length_label
+from heatmaps.result_files import counted
+from heatmaps.task_results import Document, RunSettings, TaskResult
+
+_SETTING_NAMES = {
+    "version": "versions of the task",
+    "num_fewshot": "numbers of few-shot examples",
+    "filter": "filters of the answers",
+    "generation_kwargs": "generation settings",
+    "chat_template_sha": "chat templates",
+    "system_instruction_sha": "system instructions",
+    "fewshot_as_multiturn": "layouts of few-shot examples (multiturn)",
+}
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class PairedTask:
+    """Several models on the same documents of one task.
+
+    Attributes:
+        results: as read, all documents of each.
+        scores: for each of `results`, of the common documents, in one order for all.
+        num_left_out: cells of a needle grid that some model lacks.
+    """
+
+    task: str
+    metric: str
+    results: tuple[TaskResult, ...]
+    scores: tuple[DocumentScores, ...]
+    num_left_out: int
+
+
+def pair(results: Sequence[TaskResult]) -> PairedTask:
+    """The models' scores on the same documents; the first is what the others are held against.
+
+    Raises:
+        ValueError: the models were not asked the same; one line says what differs.
+    """
+    first = results[0]
+    for other in results[1:]:
+        _refuse_unlike_settings(first, other)
+    shared = frozenset.intersection(*(result.cells for result in results))
+    everything = frozenset.union(*(result.cells for result in results))
+    if first.is_needle and not shared:
+        raise ValueError(
+            f"{first.task}: {', '.join(result.label for result in results)} have no cell (length "
+            "and depth) in common: run them with the same lengths and depths"
+        )
+    kept = [
+        [i for i, doc in enumerate(result.documents) if doc.cell is None or doc.cell in shared]
+        for result in results
+    ]
+    orders = [np.array(kept[0])]
+    for other, indices in zip(results[1:], kept[1:], strict=True):
+        orders.append(_order_as(first, kept[0], other, indices))
+    return PairedTask(
+        task=first.task,
+        metric=first.metric,
+        results=tuple(results),
+        scores=tuple(
+            result.scores.select(order) for result, order in zip(results, orders, strict=True)
+        ),
+        num_left_out=len(everything - shared),
+    )
+
+
+def _refuse_unlike_settings(first: TaskResult, other: TaskResult) -> None:
+    for field in fields(RunSettings):
+        ours, theirs = getattr(first.settings, field.name), getattr(other.settings, field.name)
+        # None is what a file does not say, save for hashes of a template that a run did not have.
+        if field.name.endswith("_sha"):
+            known = first.results_file is not None and other.results_file is not None
+        else:
+            known = ours is not None and theirs is not None
+        if known and ours != theirs:
+            raise ValueError(
+                f"{first.task}: {first.label} and {other.label} were run with different "
+                f"{_SETTING_NAMES[field.name]}, {_said(ours)} and {_said(theirs)}: "
+                "run one of them again as the other"
+            )
+    if first.metric != other.metric or first.scores.aggregation != other.scores.aggregation:
+        raise ValueError(
+            f"{first.task}: {first.label} and {other.label} were measured by different metrics, "
+            f"{first.metric} and {other.metric}: run one of them again as the other"
+        )
+
+
+def _said(value: object) -> str:
+    text = str(value) if value is not None else "none"
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _order_as(
+    first: TaskResult, first_indices: list[int], other: TaskResult, other_indices: list[int]
+) -> np.ndarray:
+    """Where `other` has the documents of `first`, in the order of `first`."""
+    if first.is_needle != other.is_needle:
+        raise ValueError(
+            f"{first.task}: only one of {first.label} and {other.label} has needle samples: "
+            "two different tasks have this name"
+        )
+    places = _places(other, other_indices)
+    missing = [i for key, i in _places(first, first_indices).items() if key not in places]
+    if missing or len(first_indices) != len(other_indices):
+        raise ValueError(
+            _different_needles(first, first_indices, other, other_indices)
+            if first.documents[0].fields and other.documents[0].fields
+            else _different_documents(first, first_indices, other, other_indices)
+        )
+    order = [places[key] for key in _places(first, first_indices)]
+    pairs = [
+        (first.documents[i], other.documents[j]) for i, j in zip(first_indices, order, strict=True)
+    ]
+    for what, hint in (
+        ("prompt", "the task's file, its shots, their seed or the chat template differ"),
+        ("target", "the task's file or the data's labels differ"),
+    ):
+        unlike = [a for a, b in pairs if getattr(a, what) != getattr(b, what)]
+        if unlike:
+            raise ValueError(
+                f"{first.task}: {first.label} and {other.label} have different {what}s for "
+                f"{len(unlike):,} of {counted(len(pairs), 'document')} (the first is doc_id "
+                f"{unlike[0].doc_id}), though the documents are the same; {hint}: "
+                "run one of them again as the other"
+            )
+    return np.array(order)
+
+
+def _places(result: TaskResult, indices: list[int]) -> dict[tuple[str, int], int]:
+    """Where each document is; equal documents are told apart by their order."""
+    seen: Counter[str] = Counter()
+    places = {}
+    for i in indices:
+        identity = result.documents[i].identity
+        places[identity, seen[identity]] = i
+        seen[identity] += 1
+    return places
+
+
+def _different_documents(
+    first: TaskResult, first_indices: list[int], other: TaskResult, other_indices: list[int]
+) -> str:
+    ours, theirs = _places(first, first_indices), _places(other, other_indices)
+    only = []
+    for result, here, there in ((first, ours, theirs), (other, theirs, ours)):
+        alone = [i for key, i in here.items() if key not in there]
+        if alone:
+            doc_id = result.documents[alone[0]].doc_id
+            only.append(
+                f"{counted(len(alone), 'document')} only {result.label} has "
+                f"(the first is doc_id {doc_id})"
+            )
+    return (
+        f"{first.task}: {first.label} ({counted(len(ours), 'document')}) and {other.label} "
+        f"({len(theirs):,}) were not run on the same documents: {', '.join(only)}; "
+        "run both with one --limit and the same data"
+    )
+
+
+def _different_needles(
+    first: TaskResult, first_indices: list[int], other: TaskResult, other_indices: list[int]
+) -> str:
+    """What differs in the first cell that does, by the names of the documents' own fields."""
+    head = f"{first.task}: {first.label} and {other.label} were not asked the same prompts"
+    ours = _by_cell(first, first_indices)
+    theirs = _by_cell(other, other_indices)
+    for cell, documents in ours.items():
+        others = theirs[cell]
+        place = "" if cell is None else f" at {_cell_label(cell)}"
+        if len(documents) != len(others):
+            return (
+                f"{head}{place}: {counted(len(documents), 'prompt')} and {len(others):,}; "
+                "run both with one number of trials and no --limit"
+            )
+        for a, b in zip(documents, others, strict=True):
+            if a.identity == b.identity:
+                continue
+            tokenizers = [document.fields["tokenizer_sha256"][:12] for document in (a, b)]
+            if tokenizers[0] != tokenizers[1]:
+                return (
+                    f"{head}{place}: lengths are counted in the tokens of two tokenizers "
+                    f"({' and '.join(tokenizers)}), so that equal lengths are different texts; "
+                    "run both with --metadata tokenizer= of one of them"
+                )
+            names = [name for name in a.fields if a.fields[name] != b.fields.get(name)]
+            shown = ", ".join(
+                f"{name} {_said(a.fields[name])} and {_said(b.fields.get(name))}"
+                for name in names[:3]
+                if name != "prompt_sha256" or len(names) == 1
+            )
+            return f"{head}{place}: {shown or 'their plans'}; run both with the same settings"
+    return f"{head}: their documents differ; run both with the same settings"
+
+
+def _by_cell(result: TaskResult, indices: list[int]) -> dict[object, list[Document]]:
+    cells: dict[object, list[Document]] = {}
+    for i in indices:
+        document = result.documents[i]
+        cells.setdefault(document.cell, []).append(document)
+    return cells
+
+
+def _cell_label(cell: object) -> str:
+    assert isinstance(cell, tuple)
+    length, depth = cell
+    return f"{length_label(length)} tokens, depth {depth_labels([depth])[0]}%"
