@@ -63,20 +63,19 @@ def find_documents(
 
     documents, others, taken = [], [], set()
     for key in sorted(indices, key=length, reverse=True):
-        chain = []
+        chain: list[tuple[bytes, bytes]] = []
         link: tuple[bytes, bytes] | None = key
         while link is not None and link not in taken:
             chain.append(link)
             taken.add(link)
             link = ending_with.get(link[0])
-        continuation = pairs[indices[key][0]][1]
+        context, continuation = pairs[indices[key][0]]
         if len(chain) > 1 or (chain and len(continuation) > longer_than):
             spans = []
-            for link in reversed(chain):
-                stop = length(link)
-                for index in indices[link]:
-                    spans.append((index, stop - len(pairs[index][1]), stop))
-            documents.append(Document(np.concatenate(pairs[indices[key][0]]), spans))
+            for each in reversed(chain):
+                stop = length(each)
+                spans += [(index, stop - len(pairs[index][1]), stop) for index in indices[each]]
+            documents.append(Document(np.concatenate((context, continuation)), spans))
         elif chain:
             others += indices[key]
     return documents, sorted(others)

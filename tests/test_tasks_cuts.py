@@ -83,9 +83,6 @@ def test_no_more_of_a_long_text_is_encoded_than_needed(tmp_path: Path) -> None:
     seen: list[int] = []
 
     class Spy(tasks_samples.PairsFromTheEnd):
-        bos_token = "<s>"
-        special_counts = tokenizer.special_counts
-
         def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
             seen.append(len(text))
             return tokenizer.encode(text, add_special_tokens=add_special_tokens)
