@@ -22,15 +22,10 @@ from tqdm import tqdm
 import yoco
 from evals.chat import render_chat
 from evals.distributed import Processes
+from evals.documents import find_documents, score_document, score_spans
 from evals.generation import GenerationOptions, generate_batch, options_of
 from evals.model_args import CHUNK_SIZE, batch_limit, merged_model_args, one_of, positive
-from evals.scoring import (
-    Tokens,
-    batches,
-    group_by_context,
-    score_batch,
-    score_document,
-)
+from evals.scoring import Tokens, batches, group_by_context, score_batch
 from tasks import handles
 from tasks.tokenizers import load_tokenizer
 from yoco.checkpoints import checkpoint_sha256
@@ -113,6 +108,7 @@ class YOCOLM(TemplateLM):
                 "tokenizer that it was trained with (tokenizer=...)"
             )
         self._last_context: tuple[str, Tokens] | None = None
+        self._last_text: tuple[str, Tokens] | None = None
         handles.announce(
             self, pretrained=self.pretrained, tokenizer=self.text, max_length=self.max_length
         )
@@ -225,13 +221,24 @@ class YOCOLM(TemplateLM):
         return self.text.decode(list(tokens))
 
     def _encode_context(self, context: str) -> Tokens:
-        """As `_encode`; the choices of one question follow each other with the same context."""
+        """As `_encode`, but what came last is not encoded again.
+
+        The choices of one question follow each other with the same context; where a document is
+        scored bin by bin, a context is what the pair before was as a whole.
+        """
         if self._last_context is None or self._last_context[0] != context:
-            self._last_context = (context, self._encode(context))
+            self._last_context = (context, self._encode_text(handles.expand(context)))
         return self._last_context[1]
 
     def _encode(self, string: str) -> Tokens:
+        """Tokens of a prompt that may hold handles."""
         return np.asarray(self.tok_encode(handles.expand(string)), dtype=np.int32)
+
+    def _encode_text(self, text: str) -> Tokens:
+        """Tokens of a text, whatever it holds; the last one's are remembered."""
+        if self._last_text is None or self._last_text[0] != text:
+            self._last_text = (text, np.asarray(self.tok_encode(text), dtype=np.int32))
+        return self._last_text[1]
 
     # the three request types
 
@@ -258,7 +265,7 @@ class YOCOLM(TemplateLM):
         tokens = self._encode_context(stripped)
         if not stripped or not len(tokens):
             return self._encode_without_context(continuation)
-        whole = self._encode(stripped + continuation)
+        whole = self._encode_text(handles.expand(stripped + continuation))
         start = len(tokens)
         if continuation and len(whole) <= start:
             # the continuation has merged into the context's last token: score where they part
@@ -268,7 +275,7 @@ class YOCOLM(TemplateLM):
         return whole[:start] if start < len(tokens) else tokens, whole[start:]
 
     def _encode_without_context(self, continuation: str) -> tuple[Tokens, Tokens]:
-        ids = self.tok_encode(continuation, add_special_tokens=False)
+        ids = self.tok_encode(handles.expand(continuation), add_special_tokens=False)
         if ids[:1] != [self.prefix_token_id]:
             ids = [self.prefix_token_id, *ids]
         tokens = np.asarray(ids, dtype=np.int32)
@@ -289,20 +296,34 @@ class YOCOLM(TemplateLM):
                 results[index] = (0.0, True)
             pairs.append(pair)
         scored = [index for index in range(len(pairs)) if index not in results]
-        questions = group_by_context([pairs[index] for index in scored])
-        total = sum(question.num_tokens for question in questions)
+
+        def record(scores: list[tuple[int, float, bool]], places: Sequence[int]) -> None:
+            for place, log_likelihood, is_greedy in scores:
+                index = places[place]
+                results[index] = (log_likelihood, is_greedy)
+                key = requests[index][0]
+                if key is not None:
+                    self.cache_hook.add_partial("loglikelihood", key, results[index])
+
+        documents, others = find_documents(
+            [pairs[index] for index in scored], longer_than=self.chunk_size
+        )
+        apart = [scored[place] for place in others]
+        questions = group_by_context([pairs[index] for index in apart])
+        total = sum(each.num_tokens for each in [*documents, *questions])
         with self._progress("log-likelihoods", total, disable_tqdm) as bar:
+            for document in documents:
+                scores = score_spans(
+                    self.model, document, chunk_size=self.chunk_size, on_read=bar.update
+                )
+                record(scores, scored)
             for batch in batches(
                 questions, max_questions=self.batch_size, max_tokens=self.chunk_size
             ):
-                for place, log_likelihood, is_greedy in score_batch(
+                scores = score_batch(
                     self.model, batch, chunk_size=self.chunk_size, on_read=bar.update
-                ):
-                    index = scored[place]
-                    results[index] = (log_likelihood, is_greedy)
-                    key = requests[index][0]
-                    if key is not None:
-                        self.cache_hook.add_partial("loglikelihood", key, results[index])
+                )
+                record(scores, apart)
         return [results[index] for index in range(len(pairs))]
 
     def loglikelihood_rolling(

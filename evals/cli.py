@@ -51,6 +51,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(needle)
     _add_output(needle, "yoco-needle")
 
+    nll = command("nll", _nll, "score long documents by position, for one or more checkpoints")
+    nll.add_argument("pretrained", nargs="+", help="checkpoint folders, or embedded ones' names")
+    _add_documents(nll)
+    _add_model(nll)
+    _add_output(nll, "yoco-nll")
+
     heatmap = command("heatmap", _heatmap, "draw heatmaps from lm-eval's result files alone")
     heatmap.add_argument("results", nargs="+", help="results_*.json, samples_*.jsonl, or folders")
     heatmap.add_argument("-o", "--output", help="picture to write: .png, .svg or .pdf")
@@ -97,6 +103,14 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--seed", type=int)
 
 
+def _add_documents(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("the documents")
+    group.add_argument("--documents", help="stdlib (the default), files:GLOB or hf:DATASET")
+    group.add_argument("--num-documents", type=int, help="the first so many of them")
+    group.add_argument("--length", help="tokens of a document, at most: 128K (the default), 1M")
+    group.add_argument("--bins-per-octave", type=int, help="bins up to the double of a position")
+
+
 def _add_model(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the model")
     group.add_argument("--tokenizer", help="folder, tokenizer.json, hub name or cl100k_base")
@@ -133,9 +147,52 @@ def _needle(options: argparse.Namespace) -> int:
     task = "yoco_needle" if settings.get("needles", 1) <= 1 else "yoco_multi_needle"
     if options.ask == "all":
         task = "yoco_multi_needle_all"
-    names = ("pretrained", "tokenizer", "device", "dtype", "chunk_size", "max_length")
-    model_args = {name: getattr(options, name) for name in (*names, "rope_precision", "backend")}
+    model_args = _model_args(options, options.pretrained)
     return _run_and_draw(model_args, task, settings, options.batch_size, options.output)
+
+
+def _model_args(options: argparse.Namespace, pretrained: str) -> dict[str, Any]:
+    names = (
+        "tokenizer",
+        "device",
+        "dtype",
+        "chunk_size",
+        "max_length",
+        "rope_precision",
+        "backend",
+    )
+    return {"pretrained": pretrained, **{name: getattr(options, name) for name in names}}
+
+
+def _nll(options: argparse.Namespace) -> int:
+    from evals.needle_run import run_needles
+    from heatmaps.models import ModelRun, labels_of
+    from heatmaps.nll_report import write_nll
+
+    settings = {
+        "documents": options.documents,
+        "num_documents": options.num_documents,
+        "lengths": options.length,
+        "bins_per_octave": options.bins_per_octave,
+    }
+    output = Path(options.output)
+    runs = {name: ModelRun(name=name) for name in options.pretrained}
+    labels = labels_of(runs.values())
+    models = []
+    for name, run in runs.items():
+        results = run_needles(
+            _model_args(options, name),
+            task="yoco_nll",
+            metadata={key: value for key, value in settings.items() if value is not None},
+            batch_size=options.batch_size,
+            output=output,
+        )
+        if results is not None:
+            models.append((labels[run.identity], [results]))
+    # another rank writes and draws
+    if models:
+        print(write_nll(models, output / "nll.png", output / "nll.csv"))
+    return 0
 
 
 def _run_and_draw(

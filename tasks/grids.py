@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
 import hashlib
 import itertools
@@ -12,13 +11,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from tasks import handles
 from tasks.haystacks import Haystack, load_haystack
-from tasks.lengths import DepthSpacing, parse_depths, parse_length, parse_lengths
+from tasks.lengths import DepthSpacing, parse_depths, parse_lengths
 from tasks.needles import MAGIC_NUMBER, draw_needles
 from tasks.prompts import Measure, agrees_with_reference, build_prompt, measure, measure_reference
+from tasks.settings import given_settings, max_length_of, require_whole, tokenizer_of
 from tasks.token_index import TokenIndex, Unsynchronised, token_index
-from tasks.tokenizers import Tokenizer, load_tokenizer
+from tasks.tokenizers import Tokenizer
 
 MAX_ASKED_NEEDLES = 8
 # So long that no window, however wide, takes the whole of it.
@@ -61,9 +60,7 @@ class NeedleSettings:
 
     def __post_init__(self) -> None:
         for name, least in (("trials", 1), ("needles", 0), ("generation_tokens", 1), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int) or value < least:
-                raise ValueError(f"{name}={value!r} is not a whole number of at least {least}")
+            require_whole(name, getattr(self, name), least=least)
         if self.ask not in ("one", "all"):
             raise ValueError(f"ask={self.ask!r} is unknown: use 'one' or 'all'")
         if self.ask == "all" and self.needles > MAX_ASKED_NEEDLES:
@@ -81,12 +78,7 @@ class NeedleSettings:
         Raises:
             ValueError: If a value cannot be read, or a key is a setting's name misspelt.
         """
-        names = [each.name for each in fields(cls)]
-        for key in metadata.keys() - set(names):
-            near = difflib.get_close_matches(key, names, n=1, cutoff=0.8)
-            if near:
-                raise ValueError(f"unknown setting {key!r}: did you mean {near[0]!r}?")
-        given = {name: metadata[name] for name in names if metadata.get(name) is not None}
+        given = given_settings(metadata, [each.name for each in fields(cls)])
         if "lengths" in given:
             given["lengths"] = parse_lengths(given["lengths"])
         spacing = given.get("depth_spacing", cls.depth_spacing)
@@ -169,26 +161,15 @@ def docs_from_metadata(metadata: Mapping[str, Any]) -> NeedleDocs:
         ValueError: If a setting is wrong, there is no tokenizer, or a length is beyond the model.
     """
     settings = NeedleSettings.from_metadata(metadata)
-    pretrained = metadata.get("pretrained")
-    backend = handles.announced(pretrained) if pretrained else None
-    limit = metadata.get("max_length")
-    limit = parse_length(limit) if limit is not None else None
-    if backend and backend.max_length is not None:
-        limit = min(backend.max_length, limit or backend.max_length)
+    limit = max_length_of(metadata)
     too_long = [length for length in settings.lengths if limit and length > limit]
     if too_long:
         raise ValueError(
             f"lengths {', '.join(map(str, too_long))} are beyond the model's max_length of {limit} "
             "tokens: drop them or raise max_length"
         )
-    source = settings.tokenizer or pretrained
-    if backend is None and not source:
-        raise ValueError(
-            "no tokenizer to measure lengths with: "
-            "pass --metadata tokenizer=PATH_OR_NAME, or a model with pretrained="
-        )
-    tokenizer = backend.tokenizer if backend else load_tokenizer(str(source))
-    return NeedleDocs(settings, tokenizer, pretrained=pretrained and str(pretrained))
+    pretrained = metadata.get("pretrained")
+    return NeedleDocs(settings, tokenizer_of(metadata), pretrained=pretrained and str(pretrained))
 
 
 def build_doc(

@@ -83,8 +83,11 @@ def prompt_text(doc: Mapping[str, Any]) -> str:
 
     The document's attribute `pretrained`, if it has one, is the `pretrained` of the run.
     """
-    plan = Plan.from_dict(doc["plan"])
-    pretrained = getattr(doc, "pretrained", None)
+    return text_of(Plan.from_dict(doc["plan"]), getattr(doc, "pretrained", None))
+
+
+def text_of(plan: Plan, pretrained: str | None) -> str:
+    """A handle of the plan if the backend that runs `pretrained` expands handles, or its text."""
     return to_handle(plan) if pretrained and announced(pretrained) else render(plan)
 
 

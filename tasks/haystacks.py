@@ -1,25 +1,18 @@
-"""The text that needles are hidden in, by a short spec: stdlib, files:, hf:, noise, needles."""
+"""The text that prompts are made of, by a short spec: stdlib, files:, hf:, noise, needles."""
 
 from __future__ import annotations
 
 import functools
-import glob
 import hashlib
-import os
 import random
-import sysconfig
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tasks.texts import dataset_texts, file_paths, read_text, stdlib_texts
+
 # About two million tokens: these two are made, not read, and repeat by their nature.
 SYNTHETIC_CHARS = 8 << 20
-
-_STDLIB_SKIPPED = {"site-packages", "dist-packages", "test", "tests", "__pycache__"} | {
-    "idlelib",
-    "lib2to3",
-    "turtledemo",
-}
 
 _NOISE = (
     "The river runs past the mill. The road follows the river. The wind moves the barley, "
@@ -73,7 +66,9 @@ def load_haystack(spec: str) -> Haystack:
             "hf:DATASET[:CONFIG][:SPLIT]": a dataset's text column ("hf:D::test" leaves the config
             to its default);
             "noise": one paragraph, repeated;
-            "needles[:SEED]": nothing but needle sentences, whose keys no task asks for.
+            "needles[:SEED]": nothing but needle sentences, whose keys no task asks for;
+            "file:PATH": one file in UTF-8, exactly as it is;
+            "row:N:DATASET[:CONFIG][:SPLIT]": one row of a dataset, exactly as it is.
 
     Raises:
         ValueError: If the spec is unknown, names nothing, or the text is empty.
@@ -83,8 +78,12 @@ def load_haystack(spec: str) -> Haystack:
         case "stdlib" if not argument:
             return _cached(spec, ())
         case "files" if argument:
-            return _cached(spec, _fingerprints(_glob_paths(argument)))
+            return _cached(spec, _fingerprints(file_paths(argument)))
+        case "file" if argument:
+            return _cached(spec, _fingerprints([Path(argument)]))
         case "hf" if argument:
+            return _cached(spec, ())
+        case "row" if argument.partition(":")[0].isdecimal():
             return _cached(spec, ())
         case "noise" if not argument:
             return _cached(spec, ())
@@ -101,11 +100,15 @@ def _cached(spec: str, files: tuple[tuple[str, int, int], ...]) -> Haystack:
     kind, _, argument = spec.partition(":")
     match kind:
         case "stdlib":
-            text = _join(_readable_texts(_stdlib_paths()))
+            text = _join(stdlib_texts())
         case "files":
-            text = _join(_text(Path(path)) for path, _, _ in files)
+            text = _join(read_text(Path(path)) for path, _, _ in files)
+        case "file":
+            text = read_text(Path(argument))
         case "hf":
-            text = _join(_dataset_texts(argument))
+            text = _join(dataset_texts(argument))
+        case "row":
+            text = _row(argument)
         case "noise":
             text = _NOISE * (SYNTHETIC_CHARS // len(_NOISE) + 1)
         case _:
@@ -124,61 +127,14 @@ def _join(texts: Iterable[str]) -> str:
     return "".join(text if text.endswith("\n") else text + "\n" for text in texts if text)
 
 
-def _stdlib_paths() -> list[Path]:
-    root = Path(sysconfig.get_path("stdlib"))
-    found: list[Path] = []
-    for folder, subfolders, names in os.walk(root):
-        subfolders[:] = [name for name in subfolders if name not in _STDLIB_SKIPPED]
-        found += [Path(folder, name) for name in names if name.endswith(".py")]
-    # what a build or a distribution wrote for this very machine
-    kept = (path for path in found if not path.name.startswith(("_sysconfigdata", "sitecustom")))
-    return sorted(kept, key=lambda path: path.relative_to(root).as_posix())
-
-
-def _glob_paths(pattern: str) -> list[Path]:
-    paths = [Path(name) for name in sorted(glob.glob(pattern, recursive=True))]
-    paths = [path for path in paths if path.is_file()]
-    if not paths:
+def _row(argument: str) -> str:
+    number, _, dataset = argument.partition(":")
+    texts = dataset_texts(dataset)
+    if int(number) >= len(texts):
         raise ValueError(
-            f"haystack 'files:{pattern}' matches no file (looked in {Path.cwd()}): "
-            "correct the pattern or start from another folder"
+            f"dataset {dataset!r} has no row {int(number):,}: its {len(texts):,} rows count from 0"
         )
-    return paths
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"haystack file {path} is not UTF-8 at byte {error.start}: convert it or leave it out"
-        ) from error
-
-
-def _readable_texts(paths: Iterable[Path]) -> Iterable[str]:
-    for path in paths:
-        try:
-            yield path.read_text(encoding="utf-8")
-        except UnicodeDecodeError:
-            continue
-
-
-def _dataset_texts(argument: str) -> list[str]:
-    from datasets import Value, load_dataset
-
-    name, config, split = [*argument.split(":"), "", ""][:3]
-    rows = load_dataset(name, config or None, split=split or "train")
-    columns = [
-        column
-        for column, feature in rows.features.items()
-        if isinstance(feature, Value) and feature.dtype in ("string", "large_string")
-    ]
-    if not columns:
-        raise ValueError(
-            f"haystack 'hf:{argument}' has no column of strings, only {sorted(rows.features)}: "
-            "name another dataset"
-        )
-    return list(rows["text" if "text" in columns else columns[0]])
+    return texts[int(number)] or ""
 
 
 def _distractors(seed: int) -> str:

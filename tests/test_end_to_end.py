@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
+import tasks_samples
 
 ROOT = Path(__file__).parents[1]
 METADATA = {"lengths": ["1K", 1500], "depths": [0.2, 0.8], "trials": 2, "haystack": "noise"}
@@ -61,6 +65,29 @@ def test_demo(tmp_path: Path) -> None:
     assert picture.read_bytes().startswith(b"\x89PNG")
 
 
+def test_nll_of_two_checkpoints(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(tasks_samples.PROSE)
+    (tmp_path / "b.txt").write_text(tasks_samples.CODE)
+    assert run(tmp_path, "convert", "demo", "copy").returncode == 0
+    documents = ["--documents", "files:*.txt", "--length", "1K"]
+    done = run(tmp_path, "nll", "demo", "copy", *documents, "--output", "out")
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "demo: 2 documents; " in done.stdout and "copy: 2 documents; " in done.stdout
+    assert (tmp_path / "out" / "nll.png").read_bytes().startswith(b"\x89PNG")
+    _, *rows = (tmp_path / "out" / "nll.csv").read_text().splitlines()
+    assert len(rows) == 2 * 2 * 9
+    # a copy says the same
+    halves = [[row.split(",", 1)[1] for row in rows[start : start + 18]] for start in (0, 18)]
+    assert halves[0] == halves[1]
+    for samples in (tmp_path / "out").glob("*/samples_yoco_nll_*.jsonl"):
+        for line in map(json.loads, samples.read_text().splitlines()):
+            bits, num_bytes = line["bits_per_byte"]
+            text = (tmp_path / line["doc"]["document"]).read_text()
+            assert num_bytes == len(text[: line["doc"]["edges_chars"][-1]].encode())
+            nats = sum(nats for _, nats in line["nats_by_position"])
+            assert bits == pytest.approx(nats / math.log(2))
+
+
 def test_convert_and_use(tmp_path: Path) -> None:
     done = run(tmp_path, "convert", "demo", "copy")
     assert (done.returncode, done.stdout) == (0, "wrote copy (native layout)\n")
@@ -74,6 +101,7 @@ def test_user_errors_are_one_line(tmp_path: Path) -> None:
     for arguments, message in [
         (["needle", "nowhere"], "yoco needle: no such folder: nowhere"),
         (["needle", "demo", "--lengths", "4Q"], "yoco needle: "),
+        (["nll", "demo", "--documents", "files:none*"], "yoco nll: 'files:none*' matches no file"),
         (["heatmap", "nothing", "-o", "x.png"], "yoco heatmap: "),
         (["convert", "nowhere", "there"], "yoco convert: no such folder: nowhere"),
     ]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from evals.scoring import Tokens, batches, group_by_context, score_batch, score_document
+from evals.scoring import Tokens, batches, group_by_context, score_batch
 from yoco import YOCO
 
 TOLERANCE = 2e-4
@@ -80,21 +80,3 @@ def test_batches_keep_within_their_bounds() -> None:
     assert max(map(len, made)) == 3
     for batch in made:
         assert len(batch) == 1 or sum(q.num_tokens for q in batch) <= 30
-
-
-@pytest.mark.parametrize("chunk_size", [1, 9, 1000])
-@pytest.mark.parametrize("first_scored", [1, 7, 39])
-def test_a_document_in_one_pass(any_model: YOCO, chunk_size: int, first_scored: int) -> None:
-    document = random_tokens(40, 3)
-    total = score_document(
-        any_model,
-        document,
-        first_scored=first_scored,
-        chunk_size=chunk_size,
-        on_read=lambda n: None,
-    )
-    expected, _ = brute_force(any_model, document[:first_scored], document[first_scored:])
-    assert total == pytest.approx(expected, abs=TOLERANCE)
-    # negative control: a score that leaves out the first token is another
-    shorter, _ = brute_force(any_model, document[: first_scored + 1], document[first_scored + 1 :])
-    assert total != pytest.approx(shorter, abs=TOLERANCE)

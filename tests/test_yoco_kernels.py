@@ -103,6 +103,31 @@ def test_merged_segments_are_attention_over_all() -> None:
     assert (merge(parts[1:])[0] - whole).abs().max() > 1e-3
 
 
+def test_the_reference_forms_no_more_scores_at_once_than_it_says(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    visible = list(range(237, 501))
+    q, k, v = randn(len(visible), H, D), randn(500, G, D, seed=1), randn(500, G, D, seed=2)
+    expected = reference.segment_attention(q, k, v, visible)
+    sizes = []
+    attend = reference._attend
+
+    def record(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
+        sizes.append(len(q) * q.shape[1] * len(k))
+        return attend(q, k, v, allowed)
+
+    monkeypatch.setattr(reference, "_attend", record)
+    for limit in (1, 50_000, 1 << 30):
+        monkeypatch.setattr(reference, "MAX_SCORES", limit)
+        sizes.clear()
+        for result, whole in zip(
+            reference.segment_attention(q, k, v, visible), expected, strict=True
+        ):
+            assert torch.allclose(result, whole, atol=1e-6)
+        assert max(sizes) <= max(limit, H * 500)
+        assert sum(sizes) == len(visible) * H * 500
+
+
 @pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("lengths", [[1], [63], [64], [65], [1, 1], [64, 128], [1, 200, 3]])
 def test_retention(device: str, lengths: list[int]) -> None:

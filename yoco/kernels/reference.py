@@ -11,6 +11,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+# scores that are formed at once: 134 MB, and about four times that with what is made of them
+MAX_SCORES = 1 << 25
+
 
 def _attend(q: Tensor, k: Tensor, v: Tensor, allowed: Tensor) -> tuple[Tensor, Tensor]:
     """Softmax attention of q (R, H, D) over k, v (S, G, D) where allowed (R, S) is true."""
@@ -74,7 +77,14 @@ def segment_attention(
         for a row that sees nothing (its output is zero).
     """
     limit = torch.tensor(visible, device=q.device)[:, None]
-    return _attend(q, k, v, torch.arange(len(k), device=q.device) < limit)
+    key_index = torch.arange(len(k), device=q.device)
+    # in blocks of rows, so that memory does not grow with rows times keys
+    num_rows = max(1, MAX_SCORES // (q.shape[1] * max(1, len(k))))
+    blocks = zip(q.split(num_rows), limit.split(num_rows), strict=True)
+    outs, log_sums = zip(
+        *(_attend(rows, k, v, key_index < most) for rows, most in blocks), strict=True
+    )
+    return torch.cat(outs), torch.cat(log_sums)
 
 
 def retention(

@@ -1,0 +1,161 @@
+"""Log-likelihoods of long texts: a document's positions are all scored in one pass over it.
+
+Legend: T tokens of the document, R rows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+import yoco
+from evals.scoring import OnRead, Tokens, to_device
+from yoco import YOCO, Rows
+
+
+@dataclass(frozen=True)
+class Document:
+    """Requests that are spans of one token sequence.
+
+    Attributes:
+        tokens: (T,), up to the last that is scored.
+        spans: (index of the request, start, stop) of what each request scores, ascending; together
+            they leave no gap.
+    """
+
+    tokens: Tokens
+    spans: list[tuple[int, int, int]]
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that the self-decoder must read: the last is only predicted."""
+        return len(self.tokens) - 1
+
+
+def find_documents(
+    pairs: Sequence[tuple[Tokens, Tokens]], *, longer_than: int
+) -> tuple[list[Document], list[int]]:
+    """Which (context, continuation) pairs are read as documents, longest first.
+
+    Those that follow one another, the context of each being the context and the continuation of
+    the one before; and any whose continuation alone is `longer_than` so many tokens.
+
+    Args:
+        pairs: no context and no continuation is empty.
+
+    Returns:
+        The documents, and the indices of all other pairs.
+    """
+    hashes = [_prefix_hashes(*pair) for pair in pairs]
+    # equal requests are one, with several indices
+    indices: dict[tuple[bytes, bytes], list[int]] = defaultdict(list)
+    for index, key in enumerate(hashes):
+        indices[key].append(index)
+    ending_with = {whole: (context, whole) for context, whole in reversed(hashes)}
+
+    def length(key: tuple[bytes, bytes]) -> int:
+        return sum(map(len, pairs[indices[key][0]]))
+
+    documents, others, taken = [], [], set()
+    for key in sorted(indices, key=length, reverse=True):
+        chain: list[tuple[bytes, bytes]] = []
+        link: tuple[bytes, bytes] | None = key
+        while link is not None and link not in taken:
+            chain.append(link)
+            taken.add(link)
+            link = ending_with.get(link[0])
+        context, continuation = pairs[indices[key][0]]
+        if len(chain) > 1 or (chain and len(continuation) > longer_than):
+            spans = []
+            for each in reversed(chain):
+                stop = length(each)
+                spans += [(index, stop - len(pairs[index][1]), stop) for index in indices[each]]
+            documents.append(Document(np.concatenate((context, continuation)), spans))
+        elif chain:
+            others += indices[key]
+    return documents, sorted(others)
+
+
+def _prefix_hashes(context: Tokens, continuation: Tokens) -> tuple[bytes, bytes]:
+    """Of the context, and of the context with the continuation."""
+    digest = hashlib.sha256(context.tobytes())
+    context_digest = digest.digest()
+    digest.update(continuation.tobytes())
+    return context_digest, digest.digest()
+
+
+def score_spans(
+    model: YOCO, document: Document, *, chunk_size: int, on_read: OnRead
+) -> list[tuple[int, float, bool]]:
+    """Scores every request of a document in one pass.
+
+    Returns:
+        (index of the request, log-likelihood in nats, whether greedy decoding would give it).
+    """
+    first_scored = document.spans[0][1]
+    parts = [
+        (log_probs.cpu(), greedy.cpu())
+        for log_probs, greedy in document_log_probs(
+            model,
+            document.tokens,
+            first_scored=first_scored,
+            chunk_size=chunk_size,
+            on_read=on_read,
+        )
+    ]
+    log_probs = torch.cat([part for part, _ in parts]).double()
+    greedy = torch.cat([part for _, part in parts])
+    results = []
+    for index, start, stop in document.spans:
+        span = slice(start - first_scored, stop - first_scored)
+        results.append((index, float(log_probs[span].sum()), bool(greedy[span].all())))
+    return results
+
+
+def document_log_probs(
+    model: YOCO, tokens: Tokens, *, first_scored: int, chunk_size: int, on_read: OnRead
+) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+    """Log-probability of every token of a document behind those before it, in one pass.
+
+    Each chunk's rows go through the cross-decoder as soon as its K and V are there, so nothing
+    but the KV cache grows with the document.
+
+    Args:
+        tokens: (T,), T above first_scored.
+        first_scored: at least 1.
+        on_read: told the number of tokens read after each chunk.
+
+    Yields:
+        For each chunk that predicts scored tokens, in order, their log-probabilities (R,) float32
+        in nats, and whether each is the most probable token (R,) bool; on the model's device.
+    """
+    inputs = torch.from_numpy(tokens[:-1].astype(np.int64))
+    context = yoco.new_context(model, len(inputs))
+    for start, hidden in yoco.prefill(model, context, inputs, chunk_size=chunk_size):
+        stop = start + len(hidden)
+        first = max(start, first_scored - 1)
+        if first < stop:
+            outputs = yoco.outputs_at(
+                model, [Rows(context, hidden[first - start :], range(first, stop))]
+            )
+            targets = to_device(model, tokens[first + 1 : stop + 1])
+            yield yoco.score(model, outputs, targets)
+        on_read(len(hidden))
+
+
+def score_document(
+    model: YOCO, tokens: Tokens, *, first_scored: int, chunk_size: int, on_read: OnRead
+) -> float:
+    """Log-likelihood in nats of tokens[first_scored:] behind tokens[:first_scored], in one pass.
+
+    Args: as `document_log_probs`.
+    """
+    chunks = document_log_probs(
+        model, tokens, first_scored=first_scored, chunk_size=chunk_size, on_read=on_read
+    )
+    return sum(float(log_probs.double().sum()) for log_probs, _ in chunks)

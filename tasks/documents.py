@@ -1,0 +1,73 @@
+"""Whole documents, one by one, by a short spec: stdlib, files:GLOB or hf:DATASET."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.haystacks import Haystack, load_haystack
+from tasks.texts import dataset_texts, file_paths, read_text
+
+
+@dataclass(frozen=True)
+class Document:
+    """Where one document is found.
+
+    Attributes:
+        name: Short, for people; two documents may share it, but not their hash.
+        haystack: The spec of `load_haystack` that reads it.
+    """
+
+    name: str
+    haystack: str
+
+    def load(self) -> Haystack:
+        """Its text, exactly as it lies there, and the text's hash."""
+        return load_haystack(self.haystack)
+
+
+def find_documents(spec: str, limit: int | None = None) -> list[Document]:
+    """The documents that a spec names, in their order; those that hold no text are passed over.
+
+    Args:
+        spec: One of
+            "stdlib": the sources of this Python's standard library, as one document;
+            "files:GLOB": text files in UTF-8, in sorted order, `**` for any folders;
+            "hf:DATASET[:CONFIG][:SPLIT]": the rows of a dataset's text column.
+        limit: Take the first so many; None takes all.
+
+    Raises:
+        ValueError: If the spec is unknown or names no document.
+    """
+    kind, _, argument = spec.partition(":")
+    match kind:
+        case "stdlib" if not argument:
+            found = iter([Document("stdlib", "stdlib")])
+        case "files" if argument:
+            found = _files(argument)
+        case "hf" if argument:
+            found = _rows(argument)
+        case _:
+            raise ValueError(
+                f"documents {spec!r} are unknown: "
+                "use stdlib, files:GLOB or hf:DATASET[:CONFIG][:SPLIT]"
+            )
+    documents = list(itertools.islice(found, limit))
+    if not documents:
+        raise ValueError(f"documents {spec!r} hold no text: name some that do")
+    return documents
+
+
+def _files(pattern: str) -> Iterator[Document]:
+    for path in file_paths(pattern):
+        if not read_text(path).isspace() and path.stat().st_size:
+            yield Document(path.name, f"file:{path}")
+
+
+def _rows(dataset: str) -> Iterator[Document]:
+    name = Path(dataset.partition(":")[0]).name
+    for number, text in enumerate(dataset_texts(dataset)):
+        if text and not text.isspace():
+            yield Document(f"{name}#{number}", f"row:{number}:{dataset}")

@@ -1,0 +1,65 @@
+"""A task's settings within lm-eval's metadata, which hold the model's arguments beside them."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tasks import handles
+from tasks.lengths import parse_length
+from tasks.tokenizers import Tokenizer, load_tokenizer
+
+
+def given_settings(metadata: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
+    """The settings of these names that the metadata give a value.
+
+    Raises:
+        ValueError: If another key is one of the names misspelt.
+    """
+    for key in metadata.keys() - set(names):
+        near = difflib.get_close_matches(key, names, n=1, cutoff=0.8)
+        if near:
+            raise ValueError(f"unknown setting {key!r}: did you mean {near[0]!r}?")
+    return {name: metadata[name] for name in names if metadata.get(name) is not None}
+
+
+def require_whole(name: str, value: Any, *, least: int) -> None:
+    """Raises ValueError if the setting's value is not a whole number of at least `least`."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ValueError(f"{name}={value!r} is not a whole number of at least {least}")
+
+
+def max_length_of(metadata: Mapping[str, Any]) -> int | None:
+    """The tokens that the run's model takes, as its backend or its arguments say; None for any."""
+    given = metadata.get("max_length")
+    limit = parse_length(given) if given is not None else None
+    backend = _backend_of(metadata)
+    if backend and backend.max_length is not None:
+        return min(backend.max_length, limit or backend.max_length)
+    return limit
+
+
+def tokenizer_of(metadata: Mapping[str, Any]) -> Tokenizer:
+    """The tokenizer in whose tokens a run counts lengths.
+
+    That of the run's backend if it has announced itself, else what the metadata name as
+    `tokenizer` or `pretrained`.
+
+    Raises:
+        ValueError: If there is none.
+    """
+    if backend := _backend_of(metadata):
+        return backend.tokenizer
+    source = metadata.get("tokenizer") or metadata.get("pretrained")
+    if not source:
+        raise ValueError(
+            "no tokenizer to measure lengths with: "
+            "pass --metadata tokenizer=PATH_OR_NAME, or a model with pretrained="
+        )
+    return load_tokenizer(str(source))
+
+
+def _backend_of(metadata: Mapping[str, Any]) -> handles.Backend | None:
+    pretrained = metadata.get("pretrained")
+    return handles.announced(pretrained) if pretrained else None
