@@ -13,9 +13,11 @@ from heatmaps.comparison_tables import (
     write_csv,
 )
 from heatmaps.figure import save
+from heatmaps.nll import nll_table, read_nll
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+    from pandas import DataFrame
 
 MARKDOWN, CSV, JSON = "comparison.md", "comparison.csv", "comparison.json"
 
@@ -52,11 +54,13 @@ def write_comparison(
             f"resamples is {resamples}; it must be 100 or more: a 95% interval needs them"
         )
     comparison = compare_models(models, seed=seed, resamples=resamples)
+    by_position = read_nll(models)
+    notes = list(dict.fromkeys([*comparison.notes, *by_position.attrs["notes"]]))
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)
     written = []
     captions = []
-    for name, caption, figure in _figures(comparison, steps):
+    for name, caption, figure in _figures(comparison, by_position, steps):
         save(figure, output / name)
         written.append(output / name)
         captions.append(f"![{caption}]({name})\n\n{caption}.")
@@ -66,10 +70,12 @@ def write_comparison(
     ]
     if paper:
         document += ["## Beside the paper", paper_markdown(comparison)]
+    if not by_position.empty:
+        document += ["## Likelihood by position", f"```\n{nll_table(by_position)}\n```"]
     if captions:
         document += ["## Figures", *captions]
-    if comparison.notes:
-        document += ["## Notes", "\n".join(f"- {note}" for note in comparison.notes)]
+    if notes:
+        document += ["## Notes", "\n".join(f"- {note}" for note in notes)]
     document += ["## Result files", "\n".join(_file_lines(comparison))]
     (output / MARKDOWN).write_text("\n\n".join(document) + "\n", encoding="utf-8")
     write_csv(comparison, output / CSV)
@@ -78,16 +84,19 @@ def write_comparison(
     blocks = [terminal_table(comparison)]
     if paper:
         blocks.append(paper_markdown(comparison))
-    remarks = [f"note: {note}" for note in comparison.notes]
+    if not by_position.empty:
+        blocks.append(nll_table(by_position))
+    remarks = [f"note: {note}" for note in notes]
     remarks += [f"wrote {path}" for path in written]
     return "\n\n".join([*blocks, "\n".join(remarks)])
 
 
 def _figures(
-    comparison: Comparison, steps: Sequence[float] | None
+    comparison: Comparison, by_position: "DataFrame", steps: Sequence[float] | None
 ) -> Iterator[tuple[str, str, "Figure"]]:
     """File name, caption and figure, one after the other."""
     from heatmaps.comparison_figures import draw_differences, draw_needle_grids, draw_steps
+    from heatmaps.nll_figure import draw_nll
 
     yield (
         "differences.png",
@@ -101,6 +110,8 @@ def _figures(
                 f"{task.task} by length and depth, and the difference of each cell",
                 draw_needle_grids(comparison, task),
             )
+    if not by_position.empty:
+        yield "nll.png", "Negative log-likelihood by position", draw_nll(by_position)
     if steps is not None:
         yield (
             "steps.png",
