@@ -63,6 +63,20 @@ def _parser() -> argparse.ArgumentParser:
     heatmap.add_argument("--csv", help="file for one row a cell")
     heatmap.add_argument("--title", help="a line above the picture")
 
+    compare = command("compare", _compare, "run benchmarks where results are missing, and compare")
+    compare.add_argument(
+        "models", nargs="+", help="checkpoints or folders of lm-eval's results; first the baseline"
+    )
+    compare.add_argument("--tasks", help="T1,T2: any of lm-eval's, and yoco_paper, yoco_long")
+    compare.add_argument("--data", help="folder of local benchmark data: TASK.jsonl, TASK/, ...")
+    compare.add_argument("--limit", type=int, help="documents a task")
+    compare.add_argument("--num-fewshot", type=int, help="examples a prompt")
+    compare.add_argument("--metadata", help="settings of our tasks, as a JSON object")
+    compare.add_argument("--steps", help="S1,S2: steps of training, one a model: draws a curve")
+    compare.add_argument("--paper", action="store_true", help="the paper's figures beside ours")
+    _add_model(compare)
+    _add_output(compare, "yoco-compare")
+
     convert = command("convert", _convert, "rewrite a checkpoint as safetensors and config.json")
     convert.add_argument("src", help="checkpoint folder, official or Hugging Face")
     convert.add_argument("dst", help="folder to write; must not exist, or be empty")
@@ -142,26 +156,18 @@ def _demo(options: argparse.Namespace) -> int:
     return _run_and_draw({"pretrained": "demo"}, "yoco_needle", settings, "auto", options.output)
 
 
+def _model_args(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("tokenizer", "device", "dtype", "chunk_size", "max_length", "rope_precision")
+    return {name: getattr(options, name) for name in (*names, "backend")}
+
+
 def _needle(options: argparse.Namespace) -> int:
     settings = _settings(options)
     task = "yoco_needle" if settings.get("needles", 1) <= 1 else "yoco_multi_needle"
     if options.ask == "all":
         task = "yoco_multi_needle_all"
-    model_args = _model_args(options, options.pretrained)
+    model_args = {"pretrained": options.pretrained, **_model_args(options)}
     return _run_and_draw(model_args, task, settings, options.batch_size, options.output)
-
-
-def _model_args(options: argparse.Namespace, pretrained: str) -> dict[str, Any]:
-    names = (
-        "tokenizer",
-        "device",
-        "dtype",
-        "chunk_size",
-        "max_length",
-        "rope_precision",
-        "backend",
-    )
-    return {"pretrained": pretrained, **{name: getattr(options, name) for name in names}}
 
 
 def _nll(options: argparse.Namespace) -> int:
@@ -181,7 +187,7 @@ def _nll(options: argparse.Namespace) -> int:
     models = []
     for name, run in runs.items():
         results = run_needles(
-            _model_args(options, name),
+            {"pretrained": name, **_model_args(options)},
             task="yoco_nll",
             metadata={key: value for key, value in settings.items() if value is not None},
             batch_size=options.batch_size,
@@ -222,6 +228,40 @@ def _heatmap(options: argparse.Namespace) -> int:
 
     print(write_heatmap(options.results, options.output, options.csv, title=options.title))
     return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from evals.checkpoint_runs import RunSettings
+    from evals.compare import compare
+
+    settings = RunSettings(
+        tasks=_listed(options.tasks),
+        data=Path(options.data) if options.data else None,
+        limit=options.limit,
+        num_fewshot=options.num_fewshot,
+        metadata=_json_object("--metadata", options.metadata),
+        model_args=_model_args(options),
+        batch_size=options.batch_size,
+    )
+    steps = [float(step) for step in _listed(options.steps)] or None
+    text = compare(options.models, settings, options.output, steps=steps, paper=options.paper)
+    if text is not None:
+        print(text)
+    return 0
+
+
+def _listed(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def _json_object(name: str, text: str | None) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError as error:
+        raise ValueError(f"{name} is {text!r}, which is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is {text!r}: it must be a JSON object, {{...}}")
+    return value
 
 
 def _convert(options: argparse.Namespace) -> int:
