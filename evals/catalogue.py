@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import functools
 import hashlib
 import importlib.util
 import json
@@ -60,18 +61,13 @@ class Catalogue:
     """
 
     def __init__(self, names: Sequence[str]) -> None:
-        bridge.install(force=True)
-        # what lm-eval says of each task, at each start, is for the command lm_eval
-        logging.getLogger("lm_eval").setLevel(logging.ERROR)
-        from lm_eval.tasks import TaskManager
-
-        folder = Path(bridge.folder_of("tasks")) / "yaml"
-        # ours alone, if they do: lm-eval's own 14,690 names take six seconds to index
-        self.manager = TaskManager(include_path=str(folder), include_defaults=False)
+        self._all = False
         try:
+            self.manager = _manager(everything=False)
             self.units = self._units(names)
         except UnknownTask:
-            self.manager = TaskManager(include_path=str(folder))
+            self._all = True
+            self.manager = _manager(everything=True)
             self.units = self._units(names)
 
     def load(self, unit: TaskUnit, changes: Mapping[str, Any]) -> list[Any]:
@@ -82,6 +78,12 @@ class Catalogue:
         member = {"task": unit.name, **unit.changes, **changes}
         spec = {"group": "yoco_unit", "task": [member]}
         return list(self.manager.load([spec])["tasks"].values())
+
+    def file(self, unit: TaskUnit) -> Path:
+        """The task file of a unit."""
+        path = self.manager.task_index[unit.name].yaml_path
+        assert path is not None
+        return Path(path)
 
     def fingerprint(self, unit: TaskUnit) -> str:
         """Hash of a unit's configuration, the same wherever lm-eval is installed."""
@@ -136,7 +138,21 @@ class Catalogue:
         """Whether a group holds what only lm-eval can build: tasks of its own, functions."""
         if str(entry.yaml_path.parent) in json.dumps(entry.cfg, default=str):
             return True
-        return any(member not in self.manager.task_index for member, _ in _members(entry.cfg))
+        unknown = any(member not in self.manager.task_index for member, _ in _members(entry.cfg))
+        # among our tasks alone, what is unknown may be one of lm-eval's
+        return unknown and self._all
+
+
+@functools.cache
+def _manager(*, everything: bool) -> Any:
+    """lm-eval's TaskManager of our tasks, or of its own 14,690 names too: six seconds."""
+    bridge.install(force=True)
+    # what lm-eval says of each task, at each start, is for the command lm_eval
+    logging.getLogger("lm_eval").setLevel(logging.ERROR)
+    from lm_eval.tasks import TaskManager
+
+    folder = Path(bridge.folder_of("tasks")) / "yaml"
+    return TaskManager(include_path=str(folder), include_defaults=everything)
 
 
 def _members(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -77,6 +77,12 @@ def _parser() -> argparse.ArgumentParser:
     _add_model(compare)
     _add_output(compare, "yoco-compare")
 
+    local = command("local-tasks", _local_tasks, "write task files: lm-eval's own, local data")
+    local.add_argument("data", help="folder of local benchmark data: TASK.jsonl, TASK/, ...")
+    local.add_argument("folder", help="folder to write, for lm_eval --include_path")
+    local.add_argument("--tasks", required=True, help="T1,T2: any of lm-eval's")
+    local.add_argument("--num-fewshot", type=int, help="examples a prompt will have")
+
     convert = command("convert", _convert, "rewrite a checkpoint as safetensors and config.json")
     convert.add_argument("src", help="checkpoint folder, official or Hugging Face")
     convert.add_argument("dst", help="folder to write; must not exist, or be empty")
@@ -247,6 +253,17 @@ def _compare(options: argparse.Namespace) -> int:
     text = compare(options.models, settings, options.output, steps=steps, paper=options.paper)
     if text is not None:
         print(text)
+    return 0
+
+
+def _local_tasks(options: argparse.Namespace) -> int:
+    from evals.local_tasks import write_task_files
+
+    names = _listed(options.tasks)
+    for path in write_task_files(
+        names, options.data, options.folder, num_fewshot=options.num_fewshot
+    ):
+        print(path)
     return 0
 
 

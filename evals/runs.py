@@ -17,7 +17,7 @@ import shutil
 import sqlite3
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -70,6 +70,8 @@ class RunStore:
             return None
         fault = _fault(folder, key)
         if fault is None:
+            # of a run that was killed when all but this was done
+            self._discard_workspace(key)
             return folder
         aside = folder.with_name(folder.name + ".damaged")
         shutil.rmtree(aside, ignore_errors=True)
@@ -109,8 +111,15 @@ class RunStore:
         folder.parent.mkdir(exist_ok=True)
         written.rename(folder)
         _synchronise(folder.parent)
-        shutil.rmtree(self._folder("unfinished", key))
+        self._discard_workspace(key)
         return folder
+
+    def _discard_workspace(self, key: RunKey) -> None:
+        workspace = self._folder("unfinished", key)
+        shutil.rmtree(workspace, ignore_errors=True)
+        with suppress(OSError):
+            # others may be unfinished still
+            workspace.parent.rmdir()
 
     def _folder(self, kind: str, key: RunKey) -> Path:
         name = re.sub(r"[^\w.-]+", "_", key.task)

@@ -120,7 +120,10 @@ def load_data(data: LocalData, *, evaluated: str, config_name: str | None = None
     Raises:
         ValueError: `datasets` cannot read a file, or a row is not of the layout it seems to have.
     """
-    loaded = {name: dataset for name, dataset in _read(data, config_name).items() if len(dataset)}
+    # `datasets` ends in a StopIteration over a file without a byte
+    is_empty = not any(path.stat().st_size for path in data.files())
+    read = {} if is_empty else _read(data, config_name)
+    loaded = {name: dataset for name, dataset in read.items() if len(dataset)}
     if not loaded:
         raise ValueError(f"{_place(data)} holds no rows: add documents, or remove it")
     if len(loaded) == 1:
@@ -186,16 +189,19 @@ def overrides(
 
 
 @contextmanager
-def _no_progress_bars() -> Iterator[None]:
-    """Without the bars of `datasets`, which stand for a second's reading here."""
+def _quietly() -> Iterator[None]:
+    """Without the progress bars and the log of `datasets`: its errors reach the user as ours."""
     import datasets
 
-    shown = not datasets.are_progress_bars_disabled()
+    verbosity = datasets.logging.get_verbosity()
+    has_bars = not datasets.are_progress_bars_disabled()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
     datasets.disable_progress_bars()
     try:
         yield
     finally:
-        if shown:
+        datasets.logging.set_verbosity(verbosity)
+        if has_bars:
             datasets.enable_progress_bars()
 
 
@@ -207,7 +213,7 @@ def _read(data: LocalData, config_name: str | None) -> dict[str, Any]:
         saved: Any = datasets.load_from_disk(data.folder, keep_in_memory=True)
         return dict(saved) if isinstance(saved, dict) else {"saved": saved}
     # In memory and not through the user's cache: that goes by names and times of files.
-    with _no_progress_bars(), tempfile.TemporaryDirectory() as cache:
+    with _quietly(), tempfile.TemporaryDirectory() as cache:
         options: dict[str, Any] = {"cache_dir": cache, "keep_in_memory": True}
         try:
             if data.folder:
