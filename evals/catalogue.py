@@ -86,8 +86,12 @@ class Catalogue:
         return Path(path)
 
     def fingerprint(self, unit: TaskUnit) -> str:
-        """Hash of a unit's configuration, the same wherever lm-eval is installed."""
-        text = json.dumps(unit.config, sort_keys=True, default=str)
+        """Hash of a unit's configuration, the same wherever lm-eval is installed.
+
+        Without the number of examples in a prompt, which depends on what is asked for, too.
+        """
+        config = {name: value for name, value in unit.config.items() if name != "num_fewshot"}
+        text = json.dumps(config, sort_keys=True, default=str)
         # functions are named by the file they are in
         for package in ("lm_eval.tasks", "tasks"):
             spec = importlib.util.find_spec(package)
@@ -111,7 +115,8 @@ class Catalogue:
 
     def _matches(self, pattern: str) -> list[str]:
         found = self.manager.match_tasks([pattern])
-        if not found:
+        # among our tasks alone, lm-eval's would be missed
+        if not found or not self._all:
             raise UnknownTask(f"no task is called like {pattern!r}: `lm_eval ls tasks` lists all")
         return found
 

@@ -87,9 +87,33 @@ def plan_tasks(catalogue: Catalogue, settings: RunSettings) -> list[PlannedTask]
     return planned
 
 
+def keys_of(
+    pretrained: str, catalogue: Catalogue, tasks: Sequence[PlannedTask], settings: RunSettings
+) -> list[RunKey]:
+    """The key of each task's run of a checkpoint, which is read for that but not loaded.
+
+    Raises:
+        FileNotFoundError, ValueError: the checkpoint, an argument or a setting is wrong.
+    """
+    model = model_key(_model_args(pretrained, settings))
+    return [
+        run_key(
+            model,
+            catalogue,
+            task.unit,
+            metadata=settings.metadata,
+            data_sha256=task.data_sha256,
+            limit=settings.limit,
+            num_fewshot=settings.num_fewshot,
+        )
+        for task in tasks
+    ]
+
+
 def run_checkpoint(
     pretrained: str,
     label: str,
+    keys: Sequence[RunKey],
     catalogue: Catalogue,
     tasks: Sequence[PlannedTask],
     settings: RunSettings,
@@ -99,17 +123,16 @@ def run_checkpoint(
 
     Args:
         label: of the checkpoint, for the lines that say what is going on.
+        keys: of its runs of the tasks (`keys_of`).
 
     Returns:
         The folder of each task's completed run.
 
     Raises:
-        FileNotFoundError, ValueError: the checkpoint, an argument, a setting or a task is wrong.
+        FileNotFoundError, ValueError: an argument, a setting or a task's data are wrong, or the
+            checkpoint has changed.
     """
-    model_args = {"pretrained": pretrained, **settings.model_args}
-    model_args = {name: value for name, value in model_args.items() if value is not None}
-    model = model_key(model_args)
-    keys = [_key(model, catalogue, task, settings) for task in tasks]
+    model_args = _model_args(pretrained, settings)
     processes = Processes()
     # decided once: another process might look when the first has just completed a run
     found = processes.from_first([store.find(key) for key in keys] if processes.rank == 0 else None)
@@ -137,16 +160,9 @@ def run_checkpoint(
     return found
 
 
-def _key(model: ModelKey, catalogue: Catalogue, task: PlannedTask, settings: RunSettings) -> RunKey:
-    return run_key(
-        model,
-        catalogue,
-        task.unit,
-        metadata=settings.metadata,
-        data_sha256=task.data_sha256,
-        limit=settings.limit,
-        num_fewshot=settings.num_fewshot,
-    )
+def _model_args(pretrained: str, settings: RunSettings) -> dict[str, Any]:
+    given = {"pretrained": pretrained, **settings.model_args}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _run(

@@ -14,6 +14,7 @@ import torch
 from evals.backend import DEFAULT_MAX_LENGTH, YOCOLM
 from evals.catalogue import Catalogue, TaskUnit
 from tasks.haystacks import load_haystack
+from tasks.local_data import num_examples
 from tasks.tokenizers import load_tokenizer
 from yoco.checkpoints import checkpoint_sha256, read_checkpoint
 from yoco.kernels import choose_kernels
@@ -49,7 +50,8 @@ class RunKey:
         settings: metadata asked for, where the task takes any.
         texts_sha256: of the texts that its settings name.
         data_sha256: of the local files in place of the hub's dataset; None for the hub's.
-        limit, num_fewshot: as asked for; None for all documents, and for the task's own number.
+        limit: documents; None for all.
+        num_fewshot: examples in a prompt, asked for or the task's own.
     """
 
     model: ModelKey
@@ -59,7 +61,7 @@ class RunKey:
     texts_sha256: dict[str, str]
     data_sha256: str | None
     limit: int | None
-    num_fewshot: int | None
+    num_fewshot: int
     lm_eval_version: str
     yoco_evals_version: str
 
@@ -139,7 +141,7 @@ def run_key(
         texts_sha256=texts,
         data_sha256=data_sha256,
         limit=limit,
-        num_fewshot=num_fewshot,
+        num_fewshot=num_examples(unit.config, num_fewshot),
         lm_eval_version=_version("lm_eval"),
         yoco_evals_version=_version("yoco-evals"),
     )

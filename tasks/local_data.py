@@ -110,6 +110,12 @@ def evaluated_split(config: Mapping[str, Any]) -> str:
     return str(config.get("test_split") or config.get("validation_split") or "test")
 
 
+def num_examples(config: Mapping[str, Any], asked: int | None) -> int:
+    """How many examples lm-eval shows in a prompt of a task: a zero in its file stays zero."""
+    own = config.get("num_fewshot")
+    return int(own or 0) if asked is None or own == 0 else asked
+
+
 def load_data(data: LocalData, *, evaluated: str, config_name: str | None = None) -> dict[str, Any]:
     """The splits as `datasets.Dataset`, with the hub's columns.
 
@@ -167,12 +173,11 @@ def overrides(
         field: None for field in _SPLIT_FIELDS if config.get(field) and config[field] not in present
     }
     missing = changes.keys() & {"training_split", "fewshot_split"}
-    own_shots = config.get("num_fewshot")
-    shots = own_shots if num_fewshot is None or own_shots == 0 else num_fewshot
-    if shots and missing:
+    num_shown = num_examples(config, num_fewshot)
+    if num_shown and missing:
         split = config.get("fewshot_split") or config["training_split"]
         raise ValueError(
-            f"{data.task} shows {shots} examples of the split {split!r}, which {_place(data)} "
+            f"{data.task} shows {num_shown} examples of the split {split!r}, which {_place(data)} "
             f"lacks: add {data.task}_{split}.jsonl, or ask for no examples"
         )
     local = {

@@ -89,6 +89,10 @@ def test_settings_count_where_they_are_taken(model: Path, tmp_path: Path) -> Non
     assert digest(piqa, {"trials": 2}) == digest(piqa, {})
     for options in ({"limit": 3}, {"num_fewshot": 3}, {"data_sha256": "x"}):
         assert digest(piqa, {}, **options) != digest(piqa, {})
+    # asked for by name or through the paper's group, and shown none: the same run
+    grouped = {unit.name: unit for unit in Catalogue(["yoco_paper"]).units}["piqa"]
+    assert digest(grouped, {}) == digest(piqa, {})
+    assert digest(grouped, {}, num_fewshot=3) == digest(piqa, {}) != digest(piqa, {}, num_fewshot=3)
 
     # a haystack counts by its text, not by its name
     haystack = tmp_path / "haystack.txt"

@@ -31,7 +31,7 @@ KEY = RunKey(
     texts_sha256={},
     data_sha256=None,
     limit=None,
-    num_fewshot=None,
+    num_fewshot=0,
     lm_eval_version="0.4.13",
     yoco_evals_version="0.1.0",
 )

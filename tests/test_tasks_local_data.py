@@ -46,7 +46,7 @@ def write_layout(name: str, folder: Path) -> None:
         case "saved":
             rows.save_to_disk(folder / "arc_easy")
         case "saved splits":
-            datasets.DatasetDict(train=other, test=rows).save_to_disk(folder / "arc_easy")
+            datasets.DatasetDict({"train": other, "test": rows}).save_to_disk(folder / "arc_easy")
         case "a folder of files":
             write_jsonl(folder / "arc_easy" / "train.jsonl", ROWS[:1])
             write_jsonl(folder / "arc_easy" / "test.jsonl", ROWS)
@@ -202,6 +202,6 @@ def test_unclear_or_broken_data_are_refused(
 
 def test_a_dataset_without_the_evaluated_split_is_refused(tmp_path: Path) -> None:
     dataset = datasets.Dataset.from_list(ROWS)
-    datasets.DatasetDict(a=dataset, b=dataset).save_to_disk(tmp_path / "arc_easy")
+    datasets.DatasetDict({"a": dataset, "b": dataset}).save_to_disk(tmp_path / "arc_easy")
     with pytest.raises(ValueError, match="has the splits a, b, but arc_easy is evaluated on 'test"):
         load_data(find_data(tmp_path, ARC), evaluated="test")
