@@ -63,8 +63,17 @@ class PlannedTask:
     data_sha256: str | None
 
 
-def plan_tasks(catalogue: Catalogue, settings: RunSettings) -> list[PlannedTask]:
-    """The tasks, their local data found and read.
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be run of every checkpoint."""
+
+    settings: RunSettings
+    catalogue: Catalogue
+    tasks: list[PlannedTask]
+
+
+def plan_runs(catalogue: Catalogue, settings: RunSettings) -> Plan:
+    """The tasks of the catalogue, their local data found and read.
 
     Raises:
         FileNotFoundError, ValueError: data are missing, or cannot be read.
@@ -84,29 +93,28 @@ def plan_tasks(catalogue: Catalogue, settings: RunSettings) -> list[PlannedTask]
             )
             sha256 = changes["dataset_kwargs"]["local"]["sha256"]
         planned.append(PlannedTask(unit=unit, changes=changes, data_sha256=sha256))
-    return planned
+    return Plan(settings=settings, catalogue=catalogue, tasks=planned)
 
 
-def keys_of(
-    pretrained: str, catalogue: Catalogue, tasks: Sequence[PlannedTask], settings: RunSettings
-) -> list[RunKey]:
+def keys_of(pretrained: str, plan: Plan) -> list[RunKey]:
     """The key of each task's run of a checkpoint, which is read for that but not loaded.
 
     Raises:
         FileNotFoundError, ValueError: the checkpoint, an argument or a setting is wrong.
     """
+    settings = plan.settings
     model = model_key(_model_args(pretrained, settings))
     return [
         run_key(
             model,
-            catalogue,
+            plan.catalogue,
             task.unit,
             metadata=settings.metadata,
             data_sha256=task.data_sha256,
             limit=settings.limit,
             num_fewshot=settings.num_fewshot,
         )
-        for task in tasks
+        for task in plan.tasks
     ]
 
 
@@ -114,9 +122,7 @@ def run_checkpoint(
     pretrained: str,
     label: str,
     keys: Sequence[RunKey],
-    catalogue: Catalogue,
-    tasks: Sequence[PlannedTask],
-    settings: RunSettings,
+    plan: Plan,
     store: RunStore,
 ) -> list[Path]:
     """Runs what the store lacks of a checkpoint's tasks; the model is loaded only for that.
@@ -132,25 +138,24 @@ def run_checkpoint(
         FileNotFoundError, ValueError: an argument, a setting or a task's data are wrong, or the
             checkpoint has changed.
     """
-    model_args = _model_args(pretrained, settings)
     processes = Processes()
     # decided once: another process might look when the first has just completed a run
     found = processes.from_first([store.find(key) for key in keys] if processes.rank == 0 else None)
     missing = [index for index, folder in enumerate(found) if folder is None]
-    if processes.rank == 0:
-        done = len(tasks) - len(missing)
-        print(f"{label}: {done} of {len(tasks)} tasks complete", file=sys.stderr)
+
+    def say(text: str) -> None:
+        if processes.rank == 0:
+            print(f"{label}: {text}", file=sys.stderr)
+
+    say(f"{len(keys) - len(missing)} of {len(keys)} tasks complete")
     if not missing:
         return found
-    lm = YOCOLM(**model_args, batch_size=settings.batch_size)
+    model_args = _model_args(pretrained, plan.settings)
+    lm = YOCOLM(**model_args, batch_size=plan.settings.batch_size)
     try:
         for count, index in enumerate(missing, start=1):
-            if processes.rank == 0:
-                name = tasks[index].unit.name
-                print(f"{label}: {name} ({count} of {len(missing)})", file=sys.stderr)
-            found[index] = _run(
-                lm, model_args, keys[index], catalogue, tasks[index], settings, store
-            )
+            say(f"{keys[index].task} ({count} of {len(missing)})")
+            found[index] = _run(lm, model_args, keys[index], plan, plan.tasks[index], store)
     finally:
         # one model in memory at a time
         del lm
@@ -169,12 +174,12 @@ def _run(
     lm: YOCOLM,
     model_args: Mapping[str, Any],
     key: RunKey,
-    catalogue: Catalogue,
+    plan: Plan,
     task: PlannedTask,
-    settings: RunSettings,
     store: RunStore,
 ) -> Path:
     """Runs one task; requests that a killed run had answered are not asked again."""
+    settings, catalogue = plan.settings, plan.catalogue
     workspace = lm.processes.from_first(store.workspace(key) if lm.rank == 0 else None)
     changes = dict(task.changes)
     if task.unit.takes_settings:

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from evals.catalogue import Catalogue
-from evals.checkpoint_runs import RunSettings, keys_of, plan_tasks, run_checkpoint
+from evals.checkpoint_runs import RunSettings, keys_of, plan_runs, run_checkpoint
 from evals.distributed import Processes
 from evals.runs import RunStore
 from heatmaps.models import ModelRun, labels_of
@@ -56,15 +56,13 @@ def compare(
     catalogue = Catalogue(settings.tasks)
     for name in results:
         check_results(name, [unit.name for unit in catalogue.units if not unit.is_group])
-    planned = plan_tasks(catalogue, settings) if checkpoints else []
-    keys = {name: keys_of(name, catalogue, planned, settings) for name in checkpoints}
+    plan = plan_runs(catalogue, settings)
+    keys = {name: keys_of(name, plan) for name in checkpoints}
     store = RunStore(output)
     is_first = Processes().rank == 0
     with store.locked() if is_first else contextlib.nullcontext():
         for name in checkpoints:
-            results[name] = run_checkpoint(
-                name, labels[name], keys[name], catalogue, planned, settings, store
-            )
+            results[name] = run_checkpoint(name, labels[name], keys[name], plan, store)
         if not is_first:
             return None
         from heatmaps.comparison_report import write_comparison
