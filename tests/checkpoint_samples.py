@@ -1,4 +1,4 @@
-"""Tiny checkpoints and benchmark rows that the tests of comparisons share."""
+"""Tiny checkpoints, and benchmark rows in two layouts, that tests share."""
 
 from __future__ import annotations
 
