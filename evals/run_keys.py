@@ -13,6 +13,7 @@ import torch
 
 from evals.backend import DEFAULT_MAX_LENGTH, YOCOLM
 from evals.catalogue import Catalogue, TaskUnit
+from tasks.documents import find_documents
 from tasks.haystacks import load_haystack
 from tasks.local_data import num_examples
 from tasks.tokenizers import load_tokenizer
@@ -20,7 +21,7 @@ from yoco.checkpoints import checkpoint_sha256, read_checkpoint
 from yoco.kernels import choose_kernels
 from yoco.loading import resolve_device, resolve_dtype, resolve_path
 
-# settings of our tasks that name texts: the texts count, not their names
+# settings of our tasks that name texts: the texts count, wherever they lie
 TEXT_SETTINGS = ("haystack", "documents")
 
 
@@ -129,7 +130,7 @@ def run_key(
     settings = dict(metadata) if unit.takes_settings else {}
     whole = unit.settings(settings)
     texts = {
-        name: load_haystack(str(whole[name])).sha256
+        name: _texts_sha256(name, whole)
         for name in TEXT_SETTINGS
         if unit.takes_settings and whole.get(name)
     }
@@ -145,6 +146,14 @@ def run_key(
         lm_eval_version=_version("lm_eval"),
         yoco_evals_version=_version("yoco-evals"),
     )
+
+
+def _texts_sha256(name: str, settings: Mapping[str, Any]) -> str:
+    if name == "haystack":
+        return load_haystack(str(settings[name])).sha256
+    documents = find_documents(str(settings[name]), settings.get("num_documents"))
+    lines = (f"{document.load().sha256} {document.name}\n" for document in documents)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _name(dtype: torch.dtype) -> str:

@@ -102,3 +102,23 @@ def test_settings_count_where_they_are_taken(model: Path, tmp_path: Path) -> Non
     assert digest(needle, settings) == before
     haystack.write_text("Another text.\n" * 100)
     assert digest(needle, settings) != before
+
+
+def test_documents_count_one_by_one(model: Path, tmp_path: Path) -> None:
+    catalogue = Catalogue(["yoco_nll"])
+    (unit,) = catalogue.units
+    whole = model_key({"pretrained": str(model)})
+
+    def texts(**metadata: Any) -> dict[str, str]:
+        metadata = {"documents": f"files:{tmp_path}/*.txt", **metadata}
+        nothing: dict[str, Any] = {"data_sha256": None, "limit": None, "num_fewshot": None}
+        return run_key(whole, catalogue, unit, metadata=metadata, **nothing).texts_sha256
+
+    (tmp_path / "a.txt").write_text("One.\n")
+    (tmp_path / "b.txt").write_text("Two.\nThree.\n")
+    both, first = texts(), texts(num_documents=1)
+    assert both.keys() == {"documents"} and both != first
+    # the same text, cut elsewhere
+    (tmp_path / "a.txt").write_text("One.\nTwo.\n")
+    (tmp_path / "b.txt").write_text("Three.\n")
+    assert texts() not in (both, first)
