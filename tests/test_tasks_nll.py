@@ -24,6 +24,7 @@ def metadata(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "a.txt").write_text(tasks_samples.PROSE + tasks_samples.CHINESE)
     (tmp_path / "b.txt").write_text(tasks_samples.CODE[:500])
     return {
+        "max_length": 4096,
         "tokenizer": str(tmp_path),
         "documents": f"files:{tmp_path}/*.txt",
         "lengths": [300, 900],
