@@ -20,9 +20,9 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from tqdm import tqdm
 
 import yoco
+from evals.chains import find_chains, score_chain, score_document
 from evals.chat import render_chat
 from evals.distributed import Processes
-from evals.documents import find_documents, score_document, score_spans
 from evals.generation import GenerationOptions, generate_batch, options_of
 from evals.model_args import CHUNK_SIZE, batch_limit, merged_model_args, one_of, positive
 from evals.scoring import Tokens, batches, group_by_context, score_batch
@@ -305,16 +305,16 @@ class YOCOLM(TemplateLM):
                 if key is not None:
                     self.cache_hook.add_partial("loglikelihood", key, results[index])
 
-        documents, others = find_documents(
+        chains, others = find_chains(
             [pairs[index] for index in scored], longer_than=self.chunk_size
         )
         apart = [scored[place] for place in others]
         questions = group_by_context([pairs[index] for index in apart])
-        total = sum(each.num_tokens for each in [*documents, *questions])
+        total = sum(each.num_tokens for each in [*chains, *questions])
         with self._progress("log-likelihoods", total, disable_tqdm) as bar:
-            for document in documents:
-                scores = score_spans(
-                    self.model, document, chunk_size=self.chunk_size, on_read=bar.update
+            for chain in chains:
+                scores = score_chain(
+                    self.model, chain, chunk_size=self.chunk_size, on_read=bar.update
                 )
                 record(scores, scored)
             for batch in batches(
