@@ -177,14 +177,15 @@ def _needle(options: argparse.Namespace) -> int:
 
 
 def _nll(options: argparse.Namespace) -> int:
-    from evals.needle_run import run_needles
+    from evals.task_run import run_task
     from heatmaps.models import ModelRun, labels_of
     from heatmaps.nll_report import write_nll
+    from tasks.lengths import parse_length
 
     settings = {
         "documents": options.documents,
         "num_documents": options.num_documents,
-        "lengths": options.length,
+        "lengths": options.length and parse_length(options.length),
         "bins_per_octave": options.bins_per_octave,
     }
     output = Path(options.output)
@@ -192,7 +193,7 @@ def _nll(options: argparse.Namespace) -> int:
     labels = labels_of(runs.values())
     models = []
     for name, run in runs.items():
-        results = run_needles(
+        results = run_task(
             {"pretrained": name, **_model_args(options)},
             task="yoco_nll",
             metadata={key: value for key, value in settings.items() if value is not None},
@@ -214,10 +215,10 @@ def _run_and_draw(
     batch_size: str,
     output: str,
 ) -> int:
-    from evals.needle_run import run_needles
+    from evals.task_run import run_task
     from heatmaps.report import write_heatmap
 
-    results = run_needles(
+    results = run_task(
         model_args, task=task, metadata=settings, batch_size=batch_size, output=Path(output)
     )
     if results is None:

@@ -108,6 +108,7 @@ def test_figures_of_a_document() -> None:
     [
         ({"length": 64}, "unknown setting 'length': did you mean 'lengths'"),
         ({"lengths": "4Q"}, "length '4Q' is not a positive whole number"),
+        ({"lengths": [8, 63]}, "lengths 8, 63 do not fill the first bin of 64 tokens"),
         ({"bins_per_octave": 0}, "bins_per_octave=0 is not a whole number of at least 1"),
         ({"num_documents": 0}, "num_documents=0 is not a whole number of at least 1"),
         ({"documents": "books"}, "documents 'books' are unknown"),
