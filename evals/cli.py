@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ QUICK_SETTINGS = {"lengths": ["1K", "2K"], "depths": 3, "trials": 1}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; a user's error is one line on stderr and exit status 2."""
+    # before torch is imported: threads that wait in a busy loop take the cores from each other, and
+    # a prefill on a machine that does something else besides became seven times slower
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments[:1] == ["run"]:
         return _run(arguments[1:])
