@@ -76,7 +76,7 @@ def test_a_document_is_one_pass_whatever_its_bins(
     lm: YOCOLM, docs: DocumentDocs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, encoded = [], []
-    model_read, encode = lm.model.read, lm.tok_encode
+    model_read, encode = lm.model.read, lm.text.encode
 
     def count_tokens(tokens: torch.Tensor, *rest: Any) -> Any:
         read.append(len(tokens))
@@ -87,7 +87,7 @@ def test_a_document_is_one_pass_whatever_its_bins(
         return encode(text, **options)
 
     monkeypatch.setattr(lm.model, "read", count_tokens)
-    monkeypatch.setattr(lm, "tok_encode", count_chars)
+    monkeypatch.setattr(lm.text, "encode", count_chars)
     doc = docs[0]
     together = ask(lm, doc, request_texts(doc))
     assert sum(read) == doc["edges"][-1] - 1 and max(read) == lm.chunk_size
