@@ -43,7 +43,7 @@ def test_no_more_prompts_are_encoded_than_were_asked_for(
     assert third.wait(10)
     # one was given away and two wait; nothing else has begun
     assert len(encoded) == 3
-    prompts.close()
+    list(prompts)
 
 
 def test_an_error_in_a_prompt_comes_with_its_prompt(tmp_path: Path) -> None:

@@ -86,9 +86,10 @@ def test_a_document_is_one_pass_whatever_its_bins(
         encoded.append(len(text))
         return encode(text, **options)
 
+    # the task has its own use of the tokenizer
+    doc = docs[0]
     monkeypatch.setattr(lm.model, "read", count_tokens)
     monkeypatch.setattr(lm.text, "encode", count_chars)
-    doc = docs[0]
     together = ask(lm, doc, request_texts(doc))
     assert sum(read) == doc["edges"][-1] - 1 and max(read) == lm.chunk_size
     # each beginning of the text once, though it ends one bin and begins another; the first also
