@@ -176,10 +176,9 @@ def _nll(options: argparse.Namespace) -> int:
         "bins_per_octave": options.bins_per_octave,
     }
     output = Path(options.output)
-    runs = {name: ModelRun(name=name) for name in options.pretrained}
-    labels = labels_of(runs.values())
+    names = list(dict.fromkeys(options.pretrained))
     models = []
-    for name, run in runs.items():
+    for name, label in zip(names, labels_of([ModelRun(name=name) for name in names]), strict=True):
         results = run_needles(
             _model_args(options, name),
             task="yoco_nll",
@@ -188,7 +187,7 @@ def _nll(options: argparse.Namespace) -> int:
             output=output,
         )
         if results is not None:
-            models.append((labels[run.identity], [results]))
+            models.append((label, [results]))
     # another rank writes and draws
     if models:
         print(write_nll(models, output / "nll.png", output / "nll.csv"))

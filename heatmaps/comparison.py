@@ -4,7 +4,6 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from os import PathLike
 
 import numpy as np
 
@@ -17,7 +16,8 @@ from heatmaps.paired_statistics import (
 )
 from heatmaps.pairing import PairedTask, pair
 from heatmaps.result_files import counted
-from heatmaps.task_results import TaskResult, read_task_results
+from heatmaps.run_files import ModelFiles
+from heatmaps.task_results import TaskResult, read_task_result
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,31 +94,28 @@ class Comparison:
     resamples: int
 
 
-def compare_models(
-    models: Sequence[tuple[str, Sequence[str | PathLike[str]]]], *, seed: int, resamples: int
-) -> Comparison:
+def compare_models(models: Sequence[ModelFiles], *, seed: int, resamples: int) -> Comparison:
     """Compares every model with the first on every task that both have.
 
     Args:
-        models: label and result paths of each.
+        models: the result files of each.
         seed: of the resamples; those of a task depend on it and the task's name alone.
         resamples: of bootstrap and permutation.
 
     Raises:
-        FileNotFoundError: a path does not exist or has no samples.
         ValueError: fewer than two models, a label given twice, no common task, or results that
             cannot be paired.
     """
-    labels = [label for label, _ in models]
+    labels = [model.label for model in models]
     if len(models) < 2:
         raise ValueError(f"{len(models)} model(s) given: a comparison needs two or more; name them")
     if len(set(labels)) < len(labels):
         raise ValueError(f"models are labelled {', '.join(labels)}: give each a label of its own")
-    results, notes = [], []
-    for label, paths in models:
-        found, remarks = read_task_results(label, paths)
-        results.append(found)
-        notes += remarks
+    results = [
+        {task: read_task_result(model.label, run) for task, run in model.newest.items()}
+        for model in models
+    ]
+    notes = [note for model in models for note in model.notes]
     names = sorted({name for found in results for name in found}, key=_paper_order)
     if not any(sum(name in found for found in results) > 1 for name in names):
         had = "; ".join(

@@ -91,7 +91,7 @@ def _model(label: str, own: ModelScore | None) -> dict[str, Any]:
             "model": result.run.name,
             "backend": result.run.source,
             "model_args": result.run.settings,
-            "model_sha": result.model_sha,
+            "model_sha": result.run.sha,
             "aggregation": result.scores.aggregation,
             **asdict(result.settings),
             "files": {

@@ -14,6 +14,7 @@ from heatmaps.comparison_tables import (
 )
 from heatmaps.figure import save
 from heatmaps.nll import nll_table, read_nll
+from heatmaps.run_files import newest_files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -53,8 +54,9 @@ def write_comparison(
         raise ValueError(
             f"resamples is {resamples}; it must be 100 or more: a 95% interval needs them"
         )
-    comparison = compare_models(models, seed=seed, resamples=resamples)
-    by_position = read_nll(models)
+    files = [newest_files(label, paths) for label, paths in models]
+    comparison = compare_models(files, seed=seed, resamples=resamples)
+    by_position = read_nll(files)
     notes = list(dict.fromkeys([*comparison.notes, *by_position.attrs["notes"]]))
     output = Path(output)
     output.mkdir(parents=True, exist_ok=True)

@@ -6,7 +6,6 @@ Legend: D documents, B bins of positions.
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from os import PathLike
 from typing import Any, Literal
 
 import numpy as np
@@ -14,7 +13,9 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from heatmaps.labels import length_label
-from heatmaps.result_files import SamplesFile, counted, find_sample_files, sample_lines
+from heatmaps.result_files import SamplesFile, counted
+from heatmaps.run_files import ModelFiles
+from heatmaps.sample_lines import sample_lines
 
 Unit = Literal["nats a token", "bits a byte"]
 
@@ -36,12 +37,11 @@ COLUMNS = [
 _DOCUMENT = ["model", "task", "document", "document_sha256", "tokenizer_sha256"]
 
 
-def read_nll(models: Sequence[tuple[str, Sequence[str | PathLike[str]]]]) -> pd.DataFrame:
-    """One row for each bin of each document, the newest where a document was scored several times.
+def read_nll(models: Sequence[ModelFiles]) -> pd.DataFrame:
+    """One row for each bin of each document.
 
     Args:
-        models: of each model its label and result files or folders, as `find_sample_files` takes
-            them. Samples of other tasks are passed over.
+        models: the result files of each. Samples of other tasks are passed over.
 
     Returns:
         Columns `COLUMNS`: [start, stop) is the bin in tokens as achieved, [bin_start, bin_stop) as
@@ -50,41 +50,25 @@ def read_nll(models: Sequence[tuple[str, Sequence[str | PathLike[str]]]]) -> pd.
         remarks for the user.
 
     Raises:
-        FileNotFoundError: a path does not exist, or there are no sample files.
         ValueError: a broken line, or a sample whose figures do not fit its document.
     """
-    rows: list[dict[str, Any]] = []
-    notes: list[str] = []
-    for label, paths in models:
-        files, remarks = find_sample_files(paths)
-        notes += remarks
-        for number, file in enumerate(files):
-            for row in _bins(file):
-                rows.append({"model": label, "task": file.task, **row, "file": number})
-    frame = pd.DataFrame(rows, columns=[*COLUMNS, "file"])
-    # files come oldest first
-    newest = frame.groupby(_DOCUMENT)["file"].transform("max") == frame["file"]
-    if num_replaced := len(frame.loc[~newest, [*_DOCUMENT, "file"]].drop_duplicates()):
-        notes.append(
-            f"{counted(num_replaced, 'older document')} left out: the same was scored again, "
-            "and the newest counts"
-        )
-    found = frame.loc[newest, COLUMNS].reset_index(drop=True)
-    found.attrs["notes"] = notes
+    rows = [
+        {"model": model.label, "task": task, **row}
+        for model in models
+        for task, run in model.newest.items()
+        for row in _bins(run.samples)
+    ]
+    found = pd.DataFrame(rows, columns=COLUMNS)
+    found.attrs["notes"] = [note for model in models for note in model.notes]
     return found
 
 
 def _bins(file: SamplesFile) -> Iterator[dict[str, Any]]:
     """The bins of a file's documents; nothing when it is of another task."""
-    filter_name = None
     for where, sample in sample_lines(file.path):
         doc = sample.get("doc")
         if not (isinstance(doc, dict) and "edges" in doc and "nats_by_position" in sample):
             return
-        # lm-eval writes a sample once for each filter
-        filter_name = sample.get("filter") if filter_name is None else filter_name
-        if sample.get("filter") != filter_name:
-            continue
         edges, asked, sizes = doc["edges"], doc["edges_asked"], doc["num_bytes"]
         bins = sample["nats_by_position"]
         if not len(bins) == len(sizes) == len(edges) - 1 == len(asked) - 1:

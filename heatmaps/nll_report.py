@@ -5,6 +5,7 @@ from os import PathLike
 from pathlib import Path
 
 from heatmaps.nll import nll_table, read_nll
+from heatmaps.run_files import newest_files
 
 
 def write_nll(
@@ -15,7 +16,7 @@ def write_nll(
     """The text for the terminal: a table of all models, remarks, and what was written.
 
     Args:
-        models: labels and result files as `read_nll` takes them.
+        models: labels and result files as `newest_files` takes them.
         output: a picture to write, png, svg or pdf by its suffix. Folders on its way are made.
         csv: a file to write one row a document and bin to.
 
@@ -23,7 +24,7 @@ def write_nll(
         FileNotFoundError: a path does not exist or has no samples.
         ValueError: no samples of yoco_nll, or a broken file.
     """
-    frame = read_nll(models)
+    frame = read_nll([newest_files(label, paths) for label, paths in models])
     if frame.empty:
         labels = ", ".join(label for label, _ in models)
         raise ValueError(f"no likelihood by position in the results of {labels}: run yoco_nll")

@@ -1,15 +1,15 @@
 """Needle samples, read from the files that `lm_eval --log_samples --output_path` writes."""
 
-from collections.abc import Iterable, Iterator
-from math import isfinite
+from collections.abc import Iterable, Iterator, Sequence
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from heatmaps.models import ModelRun, labels_of, model_run
-from heatmaps.result_files import SamplesFile, counted, find_sample_files, sample_lines
+from heatmaps.models import labels_of, settings_note
+from heatmaps.result_files import SamplesFile, counted, find_sample_files
+from heatmaps.run_files import RunFile, run_files
+from heatmaps.sample_lines import fraction, sample_lines, whole_number
 
 # What makes two lines the same sample. The metric is not part of it: the newest file wins.
 SAMPLE_KEY = [
@@ -47,13 +47,8 @@ def read_samples(paths: Iterable[str | PathLike[str]]) -> pd.DataFrame:
         ValueError: no needle samples, a broken line, or a sample without a recall.
     """
     files, notes = find_sample_files(paths)
-    rows: list[dict[str, Any]] = []
-    runs: dict[Path, ModelRun] = {}
-    for file in files:
-        found = list(_needle_rows(file))
-        if found:
-            runs[file.path] = model_run(file.results, file.path)
-            rows += found
+    rows_of = {file.path: list(_needle_rows(file)) for file in files}
+    rows = [row for found in rows_of.values() for row in found]
     if not rows:
         raise ValueError(
             f"no needle samples in {counted(len(files), 'samples file')} "
@@ -61,9 +56,11 @@ def read_samples(paths: Iterable[str | PathLike[str]]) -> pd.DataFrame:
             "a heatmap needs a run of yoco_needle or another task whose doc has length_tokens "
             "and depth_frac"
         )
-    labels = labels_of(runs.values())
+    runs = run_files(file for file in files if rows_of[file.path])
+    labels = labels_of([run.model for run in runs])
+    label_of = {run.samples.path: label for run, label in zip(runs, labels, strict=True)}
     frame = pd.DataFrame(rows, columns=[name for name in COLUMNS if name != "model"])
-    frame.insert(0, "model", [labels[runs[path].identity] for path in frame["file"]])
+    frame.insert(0, "model", [label_of[path] for path in frame["file"]])
     # Stable, and files come oldest first: the last of several is the newest.
     replaced = frame.duplicated(SAMPLE_KEY, keep="last")
     if num_replaced := int(replaced.sum()):
@@ -79,26 +76,20 @@ def read_samples(paths: Iterable[str | PathLike[str]]) -> pd.DataFrame:
 
 
 def _needle_rows(file: SamplesFile) -> Iterator[dict[str, Any]]:
-    """The file's needle samples under its first filter; nothing when it is of another task."""
-    filter_name = None
+    """The file's needle samples; nothing when it is of another task."""
+    is_first = True
     for where, sample in sample_lines(file.path):
         doc = sample.get("doc")
-        if not (isinstance(doc, dict) and "length_tokens" in doc and "depth_frac" in doc):
-            if filter_name is None:
-                return
-            raise ValueError(f"{where}: no needle sample, though the lines above are")
-        # lm-eval writes a sample once for each filter; they are not further trials.
-        if filter_name is None:
-            filter_name = str(sample.get("filter", ""))
-        if str(sample.get("filter", "")) == filter_name:
+        if isinstance(doc, dict) and "length_tokens" in doc and "depth_frac" in doc:
             yield _row(sample, doc, where) | {"task": file.task, "file": file.path}
+        elif is_first:
+            return
+        else:
+            raise ValueError(f"{where}: no needle sample, though the lines above are")
+        is_first = False
 
 
 def _row(sample: dict[str, Any], doc: dict[str, Any], where: str) -> dict[str, Any]:
-    length, depth = doc["length_tokens"], doc["depth_frac"]
-    if not isinstance(length, int) or isinstance(length, bool) or length < 1:
-        raise ValueError(f"{where}: length_tokens is {length!r}; it must be a whole number >= 1")
-    depth_frac = _fraction(depth, f"{where}: depth_frac")
     if "recall" not in sample:
         metrics = ", ".join(map(str, sample.get("metrics") or ["none"]))
         raise ValueError(
@@ -107,35 +98,25 @@ def _row(sample: dict[str, Any], doc: dict[str, Any], where: str) -> dict[str, A
         )
     achieved = doc.get("depth_frac_achieved")
     return {
-        "num_needles": int(doc.get("num_needles", 1)),
+        "num_needles": whole_number(doc.get("num_needles", 1), f"{where}: num_needles"),
         "ask": str(doc.get("ask", "one")),
         "haystack": str(doc.get("haystack", "")),
-        "length_tokens": length,
+        "length_tokens": whole_number(doc["length_tokens"], f"{where}: length_tokens", least=1),
         # 0.30000000000000004 of one run and 0.3 of another are the same cell.
-        "depth_frac": round(depth_frac, 6),
+        "depth_frac": round(fraction(doc["depth_frac"], f"{where}: depth_frac"), 6),
         "depth_frac_achieved": float("nan") if achieved is None else float(achieved),
         "trial": doc.get("trial", sample.get("doc_id")),
         "seed": doc.get("seed"),
-        "score": _fraction(sample["recall"], f"{where}: recall"),
+        "score": fraction(sample["recall"], f"{where}: recall"),
     }
 
 
-def _fraction(value: Any, what: str) -> float:
-    if not isinstance(value, int | float) or not isfinite(value) or not 0 <= value <= 1:
-        raise ValueError(f"{what} is {value!r}; it must be a number from 0 to 1")
-    return float(value)
-
-
-def _notes_on_runs(runs: dict[Path, ModelRun], labels: dict[tuple[str, str], str]) -> Iterator[str]:
-    settings: dict[tuple[str, str], set[str]] = {}
-    for path, run in runs.items():
-        if run.guessed:
-            yield f"{path.name}: no results file beside it, so the model's name is the folder's"
-        else:
-            settings.setdefault(run.identity, set()).add(run.settings)
-    for identity, variants in settings.items():
-        if len(variants) > 1:
-            yield (
-                f"{labels[identity]}: its runs were made with different model_args "
-                f"({' | '.join(sorted(variants))}) and are drawn as one model"
-            )
+def _notes_on_runs(runs: Sequence[RunFile], labels: Sequence[str]) -> Iterator[str]:
+    for run in runs:
+        if run.model.guessed:
+            name = run.samples.path.name
+            yield f"{name}: no results file beside it, so the model's name is the folder's"
+    for label in dict.fromkeys(labels):
+        own = [run.model for run, other in zip(runs, labels, strict=True) if other == label]
+        if note := settings_note(label, own):
+            yield note

@@ -2,10 +2,9 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -13,14 +12,10 @@ import numpy as np
 
 from heatmaps.document_scores import DocumentScores
 from heatmaps.metrics import choose_metric
-from heatmaps.models import ModelRun, model_run
-from heatmaps.result_files import (
-    SamplesFile,
-    counted,
-    find_sample_files,
-    read_results,
-    sample_lines,
-)
+from heatmaps.models import ModelRun
+from heatmaps.result_files import counted
+from heatmaps.run_files import RunFile
+from heatmaps.sample_lines import filter_of, sample_lines
 
 # In whose tokens a document was measured; names of files differ though the tokens are the same.
 _TOKENIZER_FIELDS = ("tokenizer", "tokenizer_sha256")
@@ -70,7 +65,6 @@ class TaskResult:
         scores: of `documents`, in their order.
         num_available: documents that the task has, of which these may be some; None if unknown.
         reported_score, reported_stderr: lm-eval's own; None if the files do not say.
-        model_sha: hash of the checkpoint, "" if the backend gives none.
     """
 
     label: str
@@ -83,7 +77,6 @@ class TaskResult:
     reported_score: float | None
     reported_stderr: float | None
     run: ModelRun
-    model_sha: str
     samples_file: Path
     results_file: Path | None
 
@@ -97,57 +90,13 @@ class TaskResult:
         return frozenset(document.cell for document in self.documents if document.cell)
 
 
-def read_task_results(
-    label: str, paths: Iterable[str | PathLike[str]]
-) -> tuple[dict[str, TaskResult], list[str]]:
-    """One result a task, the newest where a task was run several times, and notes for the user.
-
-    Args:
-        label: the model.
-        paths: files and folders as `find_sample_files` takes them.
+def read_task_result(label: str, run: RunFile) -> TaskResult:
+    """What the model reached on the file's task.
 
     Raises:
-        FileNotFoundError: a path does not exist or has no samples.
-        ValueError: a broken file, a task without a metric to compare, or files of several models.
+        ValueError: a broken file, or a task without a metric to compare.
     """
-    files, notes = find_sample_files(paths)
-    notes = [f"{label}: {note}" for note in notes]
-    newest: dict[str, SamplesFile] = {}
-    for file in files:
-        if file.task in newest:
-            notes.append(
-                f"{label}: {file.task} was run several times; {newest[file.task].path.name} "
-                "left out, the newest counts"
-            )
-        newest[file.task] = file
-    results = {task: _read(label, file) for task, file in newest.items()}
-    _refuse_several_models(label, list(results.values()))
-    return results, notes
-
-
-def _refuse_several_models(label: str, results: list[TaskResult]) -> None:
-    first = results[0]
-    for other in results[1:]:
-        if other.run.identity != first.run.identity:
-            raise ValueError(
-                f"{label}: its results are of two models, {_named(first.run)} "
-                f"({first.samples_file.name}) and {_named(other.run)} "
-                f"({other.samples_file.name}): give the folder of one"
-            )
-        if first.model_sha and other.model_sha and other.model_sha != first.model_sha:
-            raise ValueError(
-                f"{label}: its results are of two checkpoints, {first.model_sha[:12]} "
-                f"({first.samples_file.name}) and {other.model_sha[:12]} "
-                f"({other.samples_file.name}): give the files of one, or run again what is older"
-            )
-
-
-def _named(run: ModelRun) -> str:
-    return f"{run.name} ({run.source})" if run.source else run.name
-
-
-def _read(label: str, file: SamplesFile) -> TaskResult:
-    content = read_results(file.results) if file.results else {}
+    file, content = run.samples, run.content
     documents: list[Document] = []
     logged: dict[str, list[Any]] = {}
     settings = RunSettings()
@@ -158,9 +107,6 @@ def _read(label: str, file: SamplesFile) -> TaskResult:
             # lm-eval before 0.4.8 does not list them.
             names = sample.get("metrics") or [name for name in higher_is_better if name in sample]
             logged = {str(name): [] for name in names}
-        # lm-eval writes a document once for each filter; the first is the task's own.
-        if _filter(sample) != settings.filter:
-            continue
         documents.append(_document(sample, where))
         for name, values in logged.items():
             # A task may leave a metric out for some documents, and it is then none to compare by.
@@ -193,8 +139,7 @@ def _read(label: str, file: SamplesFile) -> TaskResult:
         num_available=counts.get("original"),
         reported_score=of_metric.get(metric),
         reported_stderr=stderr if isinstance(stderr, int | float) else None,
-        run=model_run(file.results, file.path),
-        model_sha=str(content.get("config", {}).get("model_sha") or ""),
+        run=run.model,
         samples_file=file.path,
         results_file=file.results,
     )
@@ -209,7 +154,7 @@ def _of_task(content: Mapping[str, Any], section: str, task: str) -> Any:
 
 
 def _settings(content: Mapping[str, Any], task: str, sample: Mapping[str, Any]) -> RunSettings:
-    first = RunSettings(filter=_filter(sample), generation_kwargs=_generation(sample))
+    first = RunSettings(filter=filter_of(sample), generation_kwargs=_generation(sample))
     if not content:
         return first
     return replace(
@@ -223,10 +168,6 @@ def _settings(content: Mapping[str, Any], task: str, sample: Mapping[str, Any]) 
             bool(content.get("fewshot_as_multiturn")) if content.get("chat_template_sha") else None
         ),
     )
-
-
-def _filter(sample: Mapping[str, Any]) -> str:
-    return str(sample.get("filter", "none"))
 
 
 def _generation(sample: Mapping[str, Any]) -> str | None:

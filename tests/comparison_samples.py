@@ -8,6 +8,9 @@ from typing import Any
 import numpy as np
 from result_samples import benchmark_sample, needle_sample, write_run
 
+from heatmaps.comparison import Comparison, compare_models
+from heatmaps.run_files import newest_files
+
 LENGTHS, DEPTHS = (1024, 2048, 4096), (0.0, 0.5, 1.0)
 
 
@@ -40,3 +43,11 @@ def write_models(
         }
         models.append((label, [write_run(folder / label, lines, original=2376)]))
     return models
+
+
+def compare(
+    models: list[tuple[str, list[Path]]], *, seed: int = 0, resamples: int = 200
+) -> Comparison:
+    """The comparison of what lies in each model's paths."""
+    files = [newest_files(label, paths) for label, paths in models]
+    return compare_models(files, seed=seed, resamples=resamples)

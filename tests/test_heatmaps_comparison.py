@@ -4,15 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from comparison_samples import accuracies, needles, write_models
+from comparison_samples import accuracies, compare, needles, write_models
 from result_samples import benchmark_sample, write_run
 
-from heatmaps.comparison import Comparison, ModelScore, compare_models
+from heatmaps.comparison import Comparison, ModelScore
 from heatmaps.paired_statistics import PairedDifference, holm, mcnemar
-
-
-def compare(models, *, seed=0, resamples=400) -> Comparison:
-    return compare_models(models, seed=seed, resamples=resamples)
 
 
 def scores_of(comparison: Comparison, task: str) -> list[ModelScore]:

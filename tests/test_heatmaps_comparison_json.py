@@ -7,10 +7,9 @@ import json
 from pathlib import Path
 
 import pytest
-from comparison_samples import accuracies, write_models
+from comparison_samples import accuracies, compare, write_models
 from result_samples import write_run
 
-from heatmaps.comparison import compare_models
 from heatmaps.comparison_json import SCHEMA, SCHEMA_VERSION, write_json
 
 
@@ -19,7 +18,7 @@ def content(tmp_path):
     models = write_models(tmp_path, {"A": 0.5, "B": 1.0})
     extra = write_run(tmp_path / "extra", {"sciq": accuracies(3, 0.5)}, pretrained="/models/B")
     models[1][1].append(extra)
-    comparison = compare_models(models, seed=7, resamples=200)
+    comparison = compare(models, seed=7, resamples=200)
     paths = tmp_path / "a.json", tmp_path / "b.json"
     for path in paths:
         write_json(comparison, path)

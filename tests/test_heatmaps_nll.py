@@ -15,6 +15,7 @@ from scipy import stats
 from heatmaps.nll import COLUMNS, curves_of, nll_table, read_nll
 from heatmaps.nll_figure import draw_nll
 from heatmaps.nll_report import write_nll
+from heatmaps.run_files import newest_files
 
 EARLY, LATE = "2026-01-05T09-00-00.123456", "2026-01-06T09-00-00"
 EDGES = [1, 64, 128, 256, 512]
@@ -54,10 +55,14 @@ def write_run(
     return path
 
 
+def read(path: Path) -> pd.DataFrame:
+    return read_nll([newest_files("mine", [path])])
+
+
 def test_one_row_a_bin(tmp_path: Path) -> None:
     path = write_run(tmp_path / "m", [sample(), sample("b.txt", (1.0, 2.0))])
     write_run(tmp_path / "m", [{"doc": {"question": "?"}, "acc": 1.0}], task="piqa")
-    frame = read_nll([("mine", [tmp_path / "m"])])
+    frame = read(tmp_path / "m")
     assert list(frame.columns) == COLUMNS and len(frame) == 6
     assert frame["nats"].tolist() == [200.0, 180.0, 300.0, 500.0, 1.0, 2.0]
     row = frame.iloc[1]
@@ -65,27 +70,28 @@ def test_one_row_a_bin(tmp_path: Path) -> None:
     assert (row["start"], row["stop"], row["bin_start"], row["bin_stop"]) == (64, 128, 64, 128)
     assert (row["num_tokens"], row["num_bytes"]) == (64, 192)
     assert frame.attrs["notes"] == []
-    pd.testing.assert_frame_equal(read_nll([("mine", [path])]), frame)
+    pd.testing.assert_frame_equal(read(path), frame)
 
 
-def test_the_newest_of_a_document_counts(tmp_path: Path) -> None:
+def test_the_newest_file_counts_as_a_whole(tmp_path: Path) -> None:
+    """As in a table of scores: nothing is mixed of two runs, whose lengths may differ."""
     write_run(tmp_path, [sample(nats=(9.0, 9.0, 9.0, 9.0)), sample("b.txt")])
-    # scored less far, and so with fewer bins
-    write_run(tmp_path, [sample(nats=(1.0, 2.0))], timestamp=LATE)
-    frame = read_nll([("mine", [tmp_path])])
-    assert frame.loc[frame["document"] == "a.txt", "nats"].tolist() == [1.0, 2.0]
-    assert frame["document"].tolist().count("b.txt") == 4
+    late = write_run(tmp_path, [sample(nats=(1.0, 2.0))], timestamp=LATE)
+    frame = read(tmp_path)
+    assert frame["document"].tolist() == ["a.txt", "a.txt"]
+    assert frame["nats"].tolist() == [1.0, 2.0]
     assert frame.attrs["notes"] == [
-        "1 older document left out: the same was scored again, and the newest counts"
+        f"mine: yoco_nll was run several times; samples_yoco_nll_{EARLY}.jsonl left out, "
+        "the newest counts"
     ]
-    # negative control: another text of the same name is another document
-    write_run(tmp_path, [sample(document_sha256="other")], timestamp=LATE)
-    assert len(read_nll([("mine", [tmp_path])])) == 12
+    # negative control: by itself the older run is read as well
+    late.unlink()
+    assert set(read(tmp_path)["document"]) == {"a.txt", "b.txt"}
 
 
 def test_nothing_and_what_is_broken(tmp_path: Path) -> None:
     write_run(tmp_path / "other", [{"doc": {}, "acc": 1.0}], task="piqa")
-    frame = read_nll([("mine", [tmp_path / "other"])])
+    frame = read(tmp_path / "other")
     assert frame.empty and list(frame.columns) == COLUMNS
     assert nll_table(frame) == "" and curves_of(frame) == []
     with pytest.raises(ValueError, match="no likelihood by position to draw"):
@@ -93,19 +99,19 @@ def test_nothing_and_what_is_broken(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no likelihood by position in the results of mine"):
         write_nll([("mine", [tmp_path / "other"])])
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
-        read_nll([("mine", [tmp_path / "nowhere"])])
+        read(tmp_path / "nowhere")
     short = {**sample(), "nats_by_position": [[63, 1.0]]}
     with pytest.raises(ValueError, match="1 figures for 4 bins"):
-        read_nll([("mine", [write_run(tmp_path / "short", [short])])])
+        read(write_run(tmp_path / "short", [short]))
     infinite = sample(nats=(1.0, math.inf))
     with pytest.raises(ValueError, match="nats of bin 1 are inf"):
-        read_nll([("mine", [write_run(tmp_path / "infinite", [infinite])])])
+        read(write_run(tmp_path / "infinite", [infinite]))
 
 
 def frame_of(tmp_path: Path, models: dict[str, list[Any]]) -> pd.DataFrame:
     for model, samples in models.items():
         write_run(tmp_path / model, samples)
-    return read_nll([(model, [tmp_path / model]) for model in models])
+    return read_nll([newest_files(model, [tmp_path / model]) for model in models])
 
 
 def test_means_and_averages(tmp_path: Path) -> None:
@@ -191,5 +197,6 @@ def test_the_report(tmp_path: Path) -> None:
     assert rows[0] == ["1", "64", "3.175", "3.175", "0.016", "0.016"]
     assert rows[3] == ["256", "512", "1.953", "2.309", "-", "-"]
     assert (tmp_path / "new" / "p.png").read_bytes().startswith(b"\x89PNG")
-    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new" / "p.csv"), read_nll(models))
+    files = [newest_files(label, paths) for label, paths in models]
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new" / "p.csv"), read_nll(files))
     assert text.endswith(f"wrote {tmp_path}/new/p.png\nwrote {tmp_path}/new/p.csv")

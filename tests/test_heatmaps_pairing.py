@@ -9,7 +9,8 @@ import pytest
 from result_samples import benchmark_sample, needle_sample, sha, write_run
 
 from heatmaps.pairing import PairedTask, pair
-from heatmaps.task_results import TaskResult, read_task_results
+from heatmaps.run_files import newest_files
+from heatmaps.task_results import TaskResult, read_task_result
 
 CELLS = [(length, depth) for length in (1024, 2048) for depth in (0.0, 0.5, 1.0)]
 
@@ -20,7 +21,7 @@ def result(tmp_path):
 
     def read(label: str, lines: list[dict], task: str = "piqa", **content: Any) -> TaskResult:
         folder = write_run(tmp_path / label, {task: lines}, **content)
-        return read_task_results(label, [folder])[0][task]
+        return read_task_result(label, newest_files(label, [folder]).newest[task])
 
     return read
 

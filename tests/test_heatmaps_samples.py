@@ -48,13 +48,14 @@ def write_run(
     task="yoco_needle",
     model="yoco",
     model_args: object = None,
+    model_sha="",
     results=True,
 ) -> Path:
     """Writes what a run of lm-eval leaves behind; returns the path of its samples file."""
     folder.mkdir(parents=True, exist_ok=True)
     if results:
         args = {"pretrained": "/models/prototype"} if model_args is None else model_args
-        config = {"model": model, "model_args": args}
+        config = {"model": model, "model_args": args, "model_sha": model_sha}
         content = {"results": {task: {"recall,none": 1.0}}, "config": config, "model_name": "abc"}
         (folder / f"results_{timestamp}.json").write_text(json.dumps(content))
     path = folder / f"samples_{task}_{timestamp}.jsonl"
@@ -178,13 +179,22 @@ def test_two_backends_of_one_model_are_two_models(tmp_path):
     assert scores == {"prototype (yoco)": 1.0, "prototype (hf)": 0.0}
 
 
+def test_two_checkpoints_of_one_name_are_two_models(tmp_path):
+    write_run(tmp_path / "a", [sample()], model_sha="1" * 64)
+    write_run(tmp_path / "b", [sample(recall=0.0)], model_sha="2" * 64, timestamp=LATE)
+    frame = read_samples([tmp_path])
+    scores = dict(zip(frame["model"], frame["score"], strict=True))
+    assert scores == {"prototype (11111111)": 1.0, "prototype (22222222)": 0.0}
+    assert frame.attrs["notes"] == []
+
+
 def test_runs_of_one_model_with_other_settings_are_said(tmp_path):
     first = {"pretrained": "m", "dtype": "float32"}
     write_run(tmp_path, [sample()], model_args=first)
     write_run(tmp_path, [sample(trial=1)], model_args="pretrained=m,dtype=bf16", timestamp=LATE)
     assert read_samples([tmp_path]).attrs["notes"] == [
         "m: its runs were made with different model_args (dtype=bf16 | dtype=float32) "
-        "and are drawn as one model"
+        "and count as one model"
     ]
 
 

@@ -8,9 +8,14 @@ import numpy as np
 import pytest
 from result_samples import TIMESTAMP, benchmark_sample, needle_sample, write_run
 
-from heatmaps.task_results import read_task_results
+from heatmaps.run_files import newest_files
+from heatmaps.task_results import TaskResult, read_task_result
 
-LATER = TIMESTAMP.replace("-05T", "-06T")
+
+def read(folder, label="A") -> TaskResult:
+    """The one task of a folder."""
+    (run,) = newest_files(label, [folder]).newest.values()
+    return read_task_result(label, run)
 
 
 def accuracies(*values, start=0):
@@ -23,9 +28,7 @@ def test_a_run_as_it_lies_in_its_files(tmp_path):
     folder = write_run(
         tmp_path / "a", {"arc_easy": [samples[i] for i in (2, 0, 3, 1)]}, original=2376
     )
-    results, notes = read_task_results("A", [folder])
-    assert notes == []
-    result = results["arc_easy"]
+    result = read(folder)
     assert (result.label, result.task, result.metric) == ("A", "arc_easy", "acc")
     assert [document.doc_id for document in result.documents] == [0, 1, 2, 3]
     np.testing.assert_array_equal(result.scores.values, [1, 0, 1, 1])
@@ -46,28 +49,14 @@ def test_needles_are_known_by_their_prompts_whatever_their_tokenizer_is_called(t
     documents = []
     for name, lines in zip("ab", samples, strict=True):
         folder = write_run(tmp_path / name, {"yoco_needle": lines})
-        documents.append(read_task_results(name, [folder])[0]["yoco_needle"].documents[0])
+        documents.append(read(folder).documents[0])
     assert documents[0].identity == documents[1].identity
     assert documents[0].cell == (1024, 0.5)
     assert "plan" not in documents[0].fields
     # Negative control: another prompt is another document.
     other = needle_sample(0, 1024, 0.5, 1.0, prompt_sha256="x")
     folder = write_run(tmp_path / "c", {"yoco_needle": [other]})
-    assert (
-        read_task_results("c", [folder])[0]["yoco_needle"].documents[0].identity
-        != documents[0].identity
-    )
-
-
-def test_the_newest_run_of_a_task_counts_and_that_is_said(tmp_path):
-    folder = write_run(tmp_path / "a", {"piqa": accuracies(0, 0), "boolq": accuracies(1)})
-    write_run(tmp_path / "a", {"piqa": accuracies(1, 1)}, timestamp=LATER)
-    results, notes = read_task_results("A", [folder])
-    assert results["piqa"].scores.score == 1
-    assert results["boolq"].scores.score == 1
-    assert notes == [
-        f"A: piqa was run several times; samples_piqa_{TIMESTAMP}.jsonl left out, the newest counts"
-    ]
+    assert read(folder).documents[0].identity != documents[0].identity
 
 
 def test_only_the_first_filter_counts(tmp_path):
@@ -83,7 +72,7 @@ def test_only_the_first_filter_counts(tmp_path):
     (folder / f"results_{TIMESTAMP}.json").write_text(
         content.replace(counts, counts.replace("4", "2"))
     )
-    result = read_task_results("A", [folder])[0]["gsm8k"]
+    result = read(folder)
     assert (result.settings.filter, len(result.documents)) == ("strict", 2)
 
 
@@ -92,7 +81,7 @@ def test_a_metric_that_some_documents_lack_is_passed_over(tmp_path):
     del lines[1]["sometimes"]
     reported = {"custom": {"sometimes": 1.0, "always": 0.5}}
     folder = write_run(tmp_path / "a", {"custom": lines}, reported=reported)
-    assert read_task_results("A", [folder])[0]["custom"].metric == "always"
+    assert read(folder).metric == "always"
 
 
 def test_files_of_an_older_lm_eval(tmp_path):
@@ -103,41 +92,23 @@ def test_files_of_an_older_lm_eval(tmp_path):
     for line in lines:
         del line["filter"], line["metrics"]
     path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    result = read_task_results("A", [folder])[0]["custom"]
+    result = read(folder)
     assert (result.metric, result.scores.score, result.settings.filter) == ("acc", 0.25, "none")
 
 
 def test_members_of_a_group_go_by_their_own_name(tmp_path):
     """lm-eval 0.5 writes group::task."""
     folder = write_run(tmp_path / "a", {"mine::piqa": accuracies(1, 0)})
-    result = read_task_results("A", [folder])[0]["piqa"]
+    result = read(folder)
     assert (result.reported_score, result.settings.num_fewshot) == (0.5, 0)
 
 
 def test_samples_without_a_results_file(tmp_path):
     folder = write_run(tmp_path / "a", {"piqa": accuracies(1, 0)})
     (folder / f"results_{TIMESTAMP}.json").unlink()
-    result = read_task_results("A", [folder])[0]["piqa"]
+    result = read(folder)
     assert (result.metric, result.scores.score, result.reported_score) == ("acc", 0.5, None)
     assert result.settings.num_fewshot is None
-
-
-@pytest.mark.parametrize(
-    ("second", "message"),
-    [
-        ({"pretrained": "/models/b"}, r"A: its results are of two models, /models/a \(yoco\)"),
-        ({"pretrained": "/models/a", "model": "hf"}, r"and /models/a \(hf\)"),
-        (
-            {"pretrained": "/models/a", "model_sha": "2" * 64},
-            r"of two checkpoints, 111111111111 .* and 222222222222 .*give the files of one",
-        ),
-    ],
-)
-def test_results_of_two_models_are_not_one_model(tmp_path, second, message):
-    write_run(tmp_path / "a", {"piqa": accuracies(1)}, model_sha="1" * 64)
-    write_run(tmp_path / "b", {"boolq": accuracies(1)}, timestamp=LATER, **second)
-    with pytest.raises(ValueError, match=message):
-        read_task_results("A", [tmp_path])
 
 
 def test_half_written_files_are_refused(tmp_path):
@@ -147,21 +118,21 @@ def test_half_written_files_are_refused(tmp_path):
     lines = whole.splitlines(keepends=True)
     path.write_text("".join(lines[:2]))
     with pytest.raises(ValueError, match=r"2 documents, but its results file speaks of 3"):
-        read_task_results("A", [folder])
+        read(folder)
     path.write_text(whole[:-20])
     with pytest.raises(ValueError, match=r"jsonl:3: not a whole line of JSON"):
-        read_task_results("A", [folder])
+        read(folder)
     path.write_text("")
     with pytest.raises(ValueError, match="no samples in it, as in a half-written file"):
-        read_task_results("A", [folder])
+        read(folder)
     path.write_text(whole.replace('"doc_hash"', '"dochash"'))
     with pytest.raises(ValueError, match=r"jsonl:1: no doc_hash, by which documents are paired"):
-        read_task_results("A", [folder])
+        read(folder)
     path.write_text(whole)
-    assert read_task_results("A", [folder])[0]["piqa"].scores.score == pytest.approx(2 / 3)
+    assert read(folder).scores.score == pytest.approx(2 / 3)
 
 
 def test_a_score_that_is_not_of_these_samples_is_refused(tmp_path):
     folder = write_run(tmp_path / "a", {"piqa": accuracies(1, 0)}, reported={"piqa": {"acc": 0.9}})
     with pytest.raises(ValueError, match=r"piqa: no metric .* is 0\.5, but the results file says"):
-        read_task_results("A", [folder])
+        read(folder)
