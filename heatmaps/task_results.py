@@ -18,7 +18,10 @@ from heatmaps.run_files import RunFile
 from heatmaps.sample_lines import filter_of, sample_lines
 
 # In whose tokens a document was measured; names of files differ though the tokens are the same.
-_TOKENIZER_FIELDS = ("tokenizer", "tokenizer_sha256")
+_TOKENIZER_FIELDS = {"tokenizer", "tokenizer_sha256"}
+# Where a text lies and how it was put together, of which these hashes tell what came of it.
+_SOURCE_FIELDS = {"haystack", "plan"}
+_TEXT_HASHES = {"haystack_sha256", "prompt_sha256"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +31,7 @@ class Document:
     Attributes:
         doc_id: lm-eval's number of it.
         identity: hash of the document: lm-eval's own or, where its lengths are counted in tokens,
-            of all but the tokenizer's name.
+            of all but the names of tokenizer and haystack.
         prompt: hash of the prompt. "" where the identity holds it.
         target: hash of the right answer.
         cell: (length_tokens, depth_frac) of a needle prompt, else None.
@@ -194,7 +197,10 @@ def _document(sample: Mapping[str, Any], where: str) -> Document:
     # has the hash of what both mean.
     prompt = "" if in_tokens else str(sample["prompt_hash"])
     if in_tokens:
-        content = {name: value for name, value in fields.items() if name not in _TOKENIZER_FIELDS}
+        names = fields.keys() - _TOKENIZER_FIELDS
+        if fields.keys() >= _TEXT_HASHES:
+            names -= _SOURCE_FIELDS
+        content = {name: fields[name] for name in names}
         identity = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return Document(
         doc_id=int(sample["doc_id"]),

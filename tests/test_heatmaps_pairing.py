@@ -173,6 +173,22 @@ def test_needles_of_two_backends_pair_though_their_logged_prompts_differ(result)
     np.testing.assert_array_equal(paired.scores[0].values, paired.scores[1].values)
 
 
+def test_a_haystack_is_its_text_wherever_it_lies(result):
+    first = result("A", needles(haystack="files:/home/x/books/*.txt"), "yoco_needle")
+    elsewhere = needles(haystack="files:/data/books/*.txt")
+    for line in elsewhere:
+        line["doc"]["plan"] |= {"haystack": "files:/data/books/*.txt"}
+    assert len(pair([first, result("B", elsewhere, "yoco_needle")]).scores[0]) == 6
+    # Negative control: another text at the same place is another haystack.
+    other = needles(haystack="files:/home/x/books/*.txt", haystack_sha256="i" * 64)
+    with pytest.raises(ValueError, match="haystack_sha256 hhh"):
+        pair([first, result("C", other, "yoco_needle")])
+    # Nor is a haystack named as what differs where it does not.
+    prompts = needles(haystack="files:/data/books/*.txt", seed=1, prompt_sha256="other")
+    with pytest.raises(ValueError, match="depth 0%: seed 0 and 1; run both"):
+        pair([first, result("D", prompts, "yoco_needle")])
+
+
 def test_a_name_that_two_tasks_share(result):
     with pytest.raises(ValueError, match="only one of A and B has needle samples"):
         pair([result("A", needles(), "t"), result("B", [benchmark_sample(0, recall=1.0)], "t")])
