@@ -151,7 +151,7 @@ def draw_needle_grids(comparison: Comparison, task: TaskComparison) -> Figure:
             second=grid,
             overall=own.difference.difference,
             overall_interval=(own.difference.low, own.difference.high),
-            num_samples=task.num_documents,
+            num_samples=own.num_documents,
         )
         for own, grid in grids[1:]
         if own.difference is not None

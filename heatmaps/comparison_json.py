@@ -14,7 +14,7 @@ from heatmaps.paired_statistics import CORRECTION, INTERVAL
 
 SCHEMA = "yoco-evals/comparison"
 # Counted up when a field changes its meaning or goes away; new fields do not count.
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 _PACKAGES = ("yoco-evals", "numpy", "scipy", "pandas", "matplotlib")
 
 
@@ -54,9 +54,7 @@ def _task(comparison: Comparison, task: TaskComparison) -> dict[str, Any]:
         "task": task.task,
         "metric": task.metric,
         "higher_is_better": task.higher_is_better,
-        "num_documents": task.num_documents,
         "num_available": task.num_available,
-        "num_cells_left_out": task.num_left_out,
         # None is a model that was not measured, which is not a score of zero.
         "models": [
             _model(label, own) for label, own in zip(comparison.models, task.scores, strict=True)
@@ -71,6 +69,8 @@ def _model(label: str, own: ModelScore | None) -> dict[str, Any]:
     low, high = own.interval
     return {
         "model": label,
+        "num_documents": own.num_documents,
+        "num_cells_left_out": own.num_left_out,
         "score": own.score,
         "standard_error": _finite(own.standard_error),
         "interval": [_finite(low), _finite(high)],

@@ -27,6 +27,7 @@ def write_comparison(
     models: Sequence[tuple[str, Sequence[str | Path]]],
     output: Path,
     *,
+    tasks: Sequence[str] | None = None,
     steps: Sequence[float] | None = None,
     paper: bool = False,
     seed: int = 0,
@@ -38,13 +39,15 @@ def write_comparison(
         models: label and result paths (files or folders that lm-eval wrote) of each; the first is
             what the others are compared with.
         output: folder for comparison.md, comparison.csv, comparison.json and figures (.png).
+        tasks: only these, and one that cannot be compared is refused; None takes all that two
+            models have, and what cannot be compared becomes a note.
         steps: of each model, where they are snapshots of one training run: adds a curve.
         paper: adds the paper's published rows.
         seed, resamples: of bootstrap and permutation.
 
     Raises:
         FileNotFoundError: a path does not exist or has no samples.
-        ValueError: results that cannot be paired, or an argument that makes no sense.
+        ValueError: nothing that can be compared, or an argument that makes no sense.
     """
     if steps is not None and len(steps) != len(models):
         raise ValueError(
@@ -54,8 +57,8 @@ def write_comparison(
         raise ValueError(
             f"resamples is {resamples}; it must be 100 or more: a 95% interval needs them"
         )
-    files = [newest_files(label, paths) for label, paths in models]
-    comparison = compare_models(files, seed=seed, resamples=resamples)
+    files = [newest_files(label, paths, tasks) for label, paths in models]
+    comparison = compare_models(files, tasks=tasks, seed=seed, resamples=resamples)
     by_position = read_nll(files)
     notes = list(dict.fromkeys([*comparison.notes, *by_position.attrs["notes"]]))
     output = Path(output)

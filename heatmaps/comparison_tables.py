@@ -53,12 +53,12 @@ def terminal_table(comparison: Comparison) -> str:
     rows = _rows(comparison)
     widths = [max(len(row[i]) for row in (COLUMNS, *rows)) for i in range(len(COLUMNS))]
     lines = [_aligned(COLUMNS, widths), "  ".join("-" * width for width in widths)]
-    shown: tuple[str, ...] = ()
+    above: tuple[str, ...] = ()
     for row in rows:
         # What the row above says already is not said again.
-        again = row[:3] == shown
-        lines.append(_aligned((("",) * 3 if again else row[:3]) + row[3:], widths))
-        shown = row[:3]
+        num_again = next((n for n in (3, 2) if row[:n] == above[:n]), 0)
+        lines.append(_aligned(("",) * num_again + row[num_again:], widths))
+        above = row
     return "\n".join([*lines, "", legend(comparison)])
 
 
@@ -156,7 +156,7 @@ def _csv_row(comparison: Comparison, task: TaskComparison, own: ModelScore) -> d
         "metric": task.metric,
         "filter": own.result.settings.filter,
         "higher_is_better": task.higher_is_better,
-        "num_documents": task.num_documents,
+        "num_documents": own.num_documents,
         "model": own.result.label,
         "baseline": comparison.models[0],
         "score": own.score,
@@ -183,10 +183,11 @@ def _rows(comparison: Comparison) -> list[tuple[str, ...]]:
     rows = []
     for task in comparison.tasks:
         direction = "" if task.higher_is_better else " (lower is better)"
-        head = (task.task, f"{task.metric}{direction}", f"{task.num_documents:,}")
+        head = (task.task, f"{task.metric}{direction}")
         for label, own in zip(comparison.models, task.scores, strict=True):
+            count = f"{own.num_documents:,}" if own else NOTHING
             cells = _cells(task, own) if own else (NOTHING,) * 6
-            rows.append((*head, label, *cells))
+            rows.append((*head, count, label, *cells))
     for label, mean in zip(comparison.models, comparison.means, strict=False):
         head = (f"mean of {len(comparison.mean_tasks)} tasks", "", "")
         rows.append((*head, label, *_mean_cells(mean)))

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from heatmaps.document_scores import AGGREGATIONS, DocumentScores
+from heatmaps.sample_lines import shortened
 
 # Source: the paper's table of zero-shot results; HellaSwag is length-normalised.
 PAPER_METRICS = {
@@ -36,6 +37,10 @@ FAVOURED_METRICS = ("recall", "acc", "exact_match")
 _PLAIN_FRACTIONS = {*FAVOURED_METRICS, "acc_norm"}
 
 
+class NotComparableError(ValueError):
+    """A task cannot be compared as it was run, though its files are whole."""
+
+
 def choose_metric(
     task: str,
     logged: Mapping[str, Sequence[Any]],
@@ -51,7 +56,7 @@ def choose_metric(
         higher_is_better: for each metric what lm-eval says; empty without a file.
 
     Raises:
-        ValueError: no metric can be compared; the text says why for each.
+        NotComparableError: no metric can be compared; the text says why for each.
     """
     if task in PAPER_METRICS:
         names = [PAPER_METRICS[task]]
@@ -68,7 +73,7 @@ def choose_metric(
         if isinstance(found, DocumentScores):
             return name, found
         reasons.append(f"{name}: {found}")
-    raise ValueError(
+    raise NotComparableError(
         f"{task}: no metric to compare documents by ({'; '.join(reasons) or 'none logged'}); "
         "run again with --log_samples and without --predict_only, or leave the task out"
     )
@@ -83,7 +88,7 @@ def _scores(
     pairs = [_value_and_weight(value) for value in logged]
     unusable = next((v for v, p in zip(logged, pairs, strict=True) if p is None), None)
     if None in pairs:
-        return f"logged as {_shortened(unusable)}, not as a number or a sum with its weight"
+        return f"logged as {shortened(unusable)}, not as a number or a sum with its weight"
     values, weights = np.array(pairs, dtype=np.float64).T.copy()
     if higher_is_better is None and name not in _PLAIN_FRACTIONS:
         return "lm-eval does not say whether higher is better"
@@ -116,8 +121,3 @@ def _value_and_weight(value: Any) -> tuple[float, float] | None:
             if weight > 0:
                 return numerator, weight
     return None
-
-
-def _shortened(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 40 else f"{text[:37]}..."

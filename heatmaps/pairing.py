@@ -1,19 +1,19 @@
-"""Results of one task put side by side, document by document, or refused.
+"""Results of two models on one task put side by side, document by document, or refused.
 
-A paired comparison means something only where every model was asked the same: hashes of document,
+A paired comparison means something only where both models were asked the same: hashes of document,
 prompt and target decide. A document that one side lacks is never quietly left out. The one
 exception is whole cells of a needle grid, which is how models of different lengths are compared:
-cells that only some have are left out, and counted.
+cells that only one has are left out, and counted.
 """
 
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
 
 from heatmaps.document_scores import DocumentScores
 from heatmaps.labels import depth_labels, length_label
+from heatmaps.metrics import NotComparableError
 from heatmaps.result_files import counted
 from heatmaps.task_results import Document, RunSettings, TaskResult
 
@@ -38,59 +38,50 @@ _NEEDLE_SETTINGS = (
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class PairedTask:
-    """Several models on the same documents of one task.
+class Pair:
+    """Two models on the same documents of one task.
 
     Attributes:
-        results: as read, all documents of each.
-        scores: for each of `results`, of the common documents, in one order for all.
-        num_left_out: cells of a needle grid that some model lacks.
+        first, second: scores of the common documents, in one order for both.
+        places: where these are among the first model's documents.
+        num_left_out: cells of a needle grid that only one of the two has.
     """
 
-    task: str
-    metric: str
-    results: tuple[TaskResult, ...]
-    scores: tuple[DocumentScores, ...]
+    first: DocumentScores
+    second: DocumentScores
+    places: np.ndarray
     num_left_out: int
 
 
-def pair(results: Sequence[TaskResult]) -> PairedTask:
-    """The models' scores on the same documents; the first is what the others are held against.
+def pair(first: TaskResult, second: TaskResult) -> Pair:
+    """Two models' scores on the same documents.
 
     Raises:
-        ValueError: the models were not asked the same; one line says what differs.
+        NotComparableError: the models were not asked the same; one line says what differs.
     """
-    first = results[0]
-    for other in results[1:]:
-        _refuse_unlike_settings(first, other)
-    shared = frozenset.intersection(*(result.cells for result in results))
-    everything = frozenset.union(*(result.cells for result in results))
+    _refuse_unlike_settings(first, second)
+    shared = first.cells & second.cells
     if first.is_needle and not shared:
-        raise ValueError(
-            f"{first.task}: {', '.join(result.label for result in results)} have no cell (length "
-            "and depth) in common: run them with the same lengths and depths"
+        raise NotComparableError(
+            f"{first.task}: {first.label} and {second.label} have no cell (length and depth) in "
+            "common: run them with the same lengths and depths"
         )
     kept = [
         [i for i, doc in enumerate(result.documents) if doc.cell is None or doc.cell in shared]
-        for result in results
+        for result in (first, second)
     ]
-    orders = [np.array(kept[0])]
-    for other, indices in zip(results[1:], kept[1:], strict=True):
-        orders.append(_order_as(first, kept[0], other, indices))
-    return PairedTask(
-        task=first.task,
-        metric=first.metric,
-        results=tuple(results),
-        scores=tuple(
-            result.scores.select(order) for result, order in zip(results, orders, strict=True)
-        ),
-        num_left_out=len(everything - shared),
+    places = np.array(kept[0])
+    return Pair(
+        first=first.scores.select(places),
+        second=second.scores.select(_order_as(first, kept[0], second, kept[1])),
+        places=places,
+        num_left_out=len(first.cells ^ second.cells),
     )
 
 
 def _refuse_unlike_settings(first: TaskResult, other: TaskResult) -> None:
     if first.is_needle != other.is_needle:
-        raise ValueError(
+        raise NotComparableError(
             f"{first.task}: only one of {first.label} and {other.label} has needle samples: "
             "two different tasks have this name"
         )
@@ -102,13 +93,13 @@ def _refuse_unlike_settings(first: TaskResult, other: TaskResult) -> None:
         else:
             known = ours is not None and theirs is not None
         if known and ours != theirs:
-            raise ValueError(
+            raise NotComparableError(
                 f"{first.task}: {first.label} and {other.label} were run with different "
                 f"{_SETTING_NAMES[field.name]}, {_said(ours)} and {_said(theirs)}: "
                 "run one of them again as the other"
             )
     if first.metric != other.metric or first.scores.aggregation != other.scores.aggregation:
-        raise ValueError(
+        raise NotComparableError(
             f"{first.task}: {first.label} and {other.label} were measured by different metrics, "
             f"{first.metric} and {other.metric}: run one of them again as the other"
         )
@@ -126,7 +117,7 @@ def _order_as(
     places = _places(other, other_indices)
     missing = [i for key, i in _places(first, first_indices).items() if key not in places]
     if missing or len(first_indices) != len(other_indices):
-        raise ValueError(
+        raise NotComparableError(
             _different_needles(first, first_indices, other, other_indices)
             if first.documents[0].fields and other.documents[0].fields
             else _different_documents(first, first_indices, other, other_indices)
@@ -141,7 +132,7 @@ def _order_as(
     ):
         unlike = [a for a, b in pairs if getattr(a, what) != getattr(b, what)]
         if unlike:
-            raise ValueError(
+            raise NotComparableError(
                 f"{first.task}: {first.label} and {other.label} have different {what}s for "
                 f"{len(unlike):,} of {counted(len(pairs), 'document')} (the first is doc_id "
                 f"{unlike[0].doc_id}), though the documents are the same; {hint}: "

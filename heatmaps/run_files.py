@@ -1,6 +1,6 @@
 """Whose results a samples file holds, and which files count: of each task of a model the newest."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
@@ -56,12 +56,15 @@ def run_files(files: Iterable[SamplesFile]) -> list[RunFile]:
     return found
 
 
-def newest_files(label: str, paths: Iterable[str | PathLike[str]]) -> ModelFiles:
+def newest_files(
+    label: str, paths: Iterable[str | PathLike[str]], tasks: Collection[str] | None = None
+) -> ModelFiles:
     """The files of one model that count.
 
     Args:
         label: the model.
         paths: files and folders as `find_sample_files` takes them.
+        tasks: files of others are passed over; None takes all.
 
     Raises:
         FileNotFoundError: a path does not exist or has no samples.
@@ -69,7 +72,7 @@ def newest_files(label: str, paths: Iterable[str | PathLike[str]]) -> ModelFiles
             what is left out would otherwise hide that a newer model's results replaced it.
     """
     files, remarks = find_sample_files(paths)
-    runs = run_files(files)
+    runs = run_files(file for file in files if tasks is None or file.task in tasks)
     _refuse_several_models(label, runs)
     notes = [f"{label}: {remark}" for remark in remarks]
     newest: dict[str, RunFile] = {}

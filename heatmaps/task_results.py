@@ -97,7 +97,8 @@ def read_task_result(label: str, run: RunFile) -> TaskResult:
     """What the model reached on the file's task.
 
     Raises:
-        ValueError: a broken file, or a task without a metric to compare.
+        ValueError: a broken file.
+        NotComparableError: the task has no metric to compare by.
     """
     file, content = run.samples, run.content
     documents: list[Document] = []

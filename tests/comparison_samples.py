@@ -46,8 +46,12 @@ def write_models(
 
 
 def compare(
-    models: list[tuple[str, list[Path]]], *, seed: int = 0, resamples: int = 200
+    models: list[tuple[str, list[Path]]],
+    *,
+    tasks: list[str] | None = None,
+    seed: int = 0,
+    resamples: int = 200,
 ) -> Comparison:
     """The comparison of what lies in each model's paths."""
-    files = [newest_files(label, paths) for label, paths in models]
-    return compare_models(files, seed=seed, resamples=resamples)
+    files = [newest_files(label, paths, tasks) for label, paths in models]
+    return compare_models(files, tasks=tasks, seed=seed, resamples=resamples)

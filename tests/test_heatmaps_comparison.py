@@ -98,20 +98,65 @@ def test_another_task_or_model_changes_no_figure(tmp_path, models):
     assert found(compare(models, seed=1)) != found(alone)
 
 
-def test_only_cells_that_all_models_have_are_scored(tmp_path):
+def test_only_cells_that_both_models_have_are_scored(tmp_path):
     long = needles(0.0), needles(0.5, lengths=(1024, 2048))
     models = [
         (label, [write_run(tmp_path / label, {"yoco_needle": lines})])
         for label, lines in zip("AB", long, strict=True)
     ]
     comparison = compare(models)
-    (task,) = comparison.tasks
-    assert (task.num_documents, task.num_left_out) == (12, 3)
-    assert [s.score for s in scores_of(comparison, "yoco_needle")] == pytest.approx([2 / 3, 5 / 6])
+    scores = scores_of(comparison, "yoco_needle")
+    assert [(own.num_documents, own.num_left_out) for own in scores] == [(12, 0), (12, 3)]
+    assert [own.score for own in scores] == pytest.approx([2 / 3, 5 / 6])
     assert comparison.notes == (
-        "yoco_needle: 3 cells that not every model has left out of scores and differences",
+        "yoco_needle: 3 cells that only one of A and B has left out; B is compared on 12 prompts",
     )
     assert comparison.means == ()
+
+
+def test_a_model_with_fewer_cells_changes_nothing_of_another(tmp_path):
+    runs = {"A": needles(0.5), "B": needles(1.0), "C": needles(1.0, lengths=(1024,))}
+    models = [
+        (label, [write_run(tmp_path / label, {"yoco_needle": lines})])
+        for label, lines in runs.items()
+    ]
+    two, three = (scores_of(compare(models[:n]), "yoco_needle") for n in (2, 3))
+    assert [own.num_documents for own in three] == [18, 18, 6]
+    for own, other in zip(two, three, strict=False):
+        assert (own.score, own.interval) == (other.score, other.interval)
+    found, again = difference_of(two[1]), difference_of(three[1])
+    assert (found.difference, found.p_value) == (again.difference, again.p_value)
+    assert (found.low, found.high) == (again.low, again.high)
+    assert difference_of(three[2]).num_documents == 6
+
+
+def test_what_cannot_be_compared_is_left_out_and_said(tmp_path):
+    """A task without a metric, and one whose documents differ, stand in no other task's way."""
+    cola = [benchmark_sample(n, mcc=[n % 2, 0]) for n in range(4)]
+    models = []
+    for number, label in enumerate("AB"):
+        tasks = {
+            "arc_easy": accuracies(number, 0.5),
+            "piqa": accuracies(number, 0.5, count=20 + number),
+        }
+        reported: dict = {"arc_easy": None, "piqa": None}
+        if label == "A":
+            tasks, reported = tasks | {"cola": cola}, reported | {"cola": {"mcc": 0.3}}
+        models.append((label, [write_run(tmp_path / label, tasks, reported=reported)]))
+    comparison = compare(models)
+    assert [task.task for task in comparison.tasks] == ["arc_easy"]
+    assert len(comparison.notes) == 2
+    piqa, no_metric = comparison.notes
+    assert piqa.startswith("not compared: piqa: A (20 documents) and B (21) were not run on the ")
+    assert no_metric.startswith("not compared: cola: no metric to compare documents by (mcc: ")
+    # One that is asked for by name is refused.
+    assert compare(models, tasks=["arc_easy"]).notes == ()
+    with pytest.raises(ValueError, match=r"piqa: A \(20 documents\) and B \(21\) were not run"):
+        compare(models, tasks=["arc_easy", "piqa"])
+    with pytest.raises(ValueError, match=r"cola: only one model has results of it \(A: cola; B: n"):
+        compare(models, tasks=["cola"])
+    with pytest.raises(ValueError, match="sciq: no model has results of it"):
+        compare(models, tasks=["sciq"])
 
 
 def test_notes_on_what_the_numbers_hide(tmp_path):
@@ -125,11 +170,25 @@ def test_notes_on_what_the_numbers_hide(tmp_path):
     assert "after 60 documents up to 4.9% of others" in notes[1]
 
 
+def test_one_document_has_no_interval_and_no_note_on_it(tmp_path):
+    models = []
+    for label, right in (("A", 1.0), ("B", 0.0)):
+        lines = {"one": [benchmark_sample(0, acc=right)]}
+        models.append((label, [write_run(tmp_path / label, lines)]))
+    assert compare(models).notes == ()
+
+
 def test_the_order_is_the_papers_then_by_name_and_number(tmp_path):
-    names = ["zeta", "needles_n16", "piqa", "needles_n2", "arc_easy", "sciq", "alpha"]
+    names = [
+        *("zeta", "needles_n16", "piqa", "needles_n2", "arc_easy", "sciq", "alpha"),
+        *("3wikimqa", "2wikimqa", "alpha_01", "alpha_1"),
+    ]
     tasks = {name: [benchmark_sample(0, acc=1.0), benchmark_sample(1, acc=0.0)] for name in names}
     models = [(label, [write_run(tmp_path / label, tasks)]) for label in "AB"]
-    expected = ["arc_easy", "piqa", "sciq", "alpha", "needles_n2", "needles_n16", "zeta"]
+    expected = [
+        *("arc_easy", "piqa", "sciq", "2wikimqa", "3wikimqa", "alpha", "alpha_01", "alpha_1"),
+        *("needles_n2", "needles_n16", "zeta"),
+    ]
     assert [task.task for task in compare(models).tasks] == expected
 
 

@@ -53,7 +53,7 @@ def test_figures_can_be_checked_against_each_other(content):
             assert low <= difference["difference"] <= high
             assert (
                 difference["wins"] + difference["losses"] + difference["ties"]
-                == (task["num_documents"])
+                == second["num_documents"]
             )
         assert second["reported"]["score"] == pytest.approx(second["score"])
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from result_samples import benchmark_sample, needle_sample, sha, write_run
 
-from heatmaps.pairing import PairedTask, pair
+from heatmaps.pairing import Pair, pair
 from heatmaps.run_files import newest_files
 from heatmaps.task_results import TaskResult, read_task_result
 
@@ -34,8 +34,8 @@ def needles(cells=CELLS, **doc: Any) -> list[dict]:
     return [needle_sample(n, *cell, recall=1.0, **doc) for n, cell in enumerate(cells)]
 
 
-def values(paired: PairedTask) -> list[list[float]]:
-    return [scores.values.tolist() for scores in paired.scores]
+def values(paired: Pair) -> list[list[float]]:
+    return [paired.first.values.tolist(), paired.second.values.tolist()]
 
 
 def test_documents_are_paired_by_their_hashes_not_by_their_numbers(result):
@@ -43,25 +43,18 @@ def test_documents_are_paired_by_their_hashes_not_by_their_numbers(result):
     moved = [
         line | {"doc_id": 3 - line["doc_id"], "acc": float(line["doc_id"] == 0)} for line in lines
     ]
-    paired = pair([result("A", lines), result("B", moved)])
+    paired = pair(result("A", lines), result("B", moved))
     assert values(paired) == [[0, 1, 0, 1], [1, 0, 0, 0]]
-    assert (paired.task, paired.metric, paired.num_left_out) == ("piqa", "acc", 0)
+    assert (paired.places.tolist(), paired.num_left_out) == ([0, 1, 2, 3], 0)
 
 
 def test_a_document_that_a_task_holds_twice_is_two(result):
     lines = questions(3)
     lines[2] = lines[0] | {"doc_id": 2, "acc": 1.0}
-    paired = pair([result("A", lines), result("B", lines)])
+    paired = pair(result("A", lines), result("B", lines))
     assert values(paired) == [[0, 1, 1]] * 2
     with pytest.raises(ValueError, match=r"1 document only A has \(the first is doc_id 2\)"):
-        pair([result("A", lines), result("C", lines[:2])])
-
-
-def test_three_models_share_one_order(result):
-    lines = questions()
-    backwards = [line | {"doc_id": 3 - line["doc_id"]} for line in lines]
-    paired = pair([result("A", lines), result("B", backwards), result("C", lines)])
-    assert values(paired) == [[0, 1, 0, 1]] * 3
+        pair(result("A", lines), result("C", lines[:2]))
 
 
 @pytest.mark.parametrize(
@@ -108,10 +101,10 @@ def test_what_differs_is_named(result, lines, content, message):
             result("B", lines, **content)
         return
     with pytest.raises(ValueError, match=message) as refusal:
-        pair([first, result("B", lines, **content)])
+        pair(first, result("B", lines, **content))
     assert "\n" not in str(refusal.value)
     # Negative control: nothing is refused of the same.
-    pair([first, result("C", questions())])
+    pair(first, result("C", questions()))
 
 
 def test_generation_settings_count(result):
@@ -122,25 +115,23 @@ def test_generation_settings_count(result):
 
     first, second = (result(str(n), generated(n), "gsm8k") for n in (64, 128))
     with pytest.raises(ValueError, match=r'different generation settings, {"max_gen_toks": 64,'):
-        pair([first, second])
+        pair(first, second)
 
 
 def test_different_metrics_of_one_task(result):
     first = result("A", [benchmark_sample(0, acc=1.0)], "custom")
     second = result("B", [benchmark_sample(0, exact_match=1.0)], "custom")
     with pytest.raises(ValueError, match="measured by different metrics, acc and exact_match"):
-        pair([first, second])
+        pair(first, second)
 
 
-def test_cells_that_only_some_have_are_left_out_and_counted(result):
+def test_cells_that_only_one_has_are_left_out_and_counted(result):
     first = result("A", needles(), "yoco_needle")
-    second = result("B", needles(CELLS[:3]), "yoco_needle")
-    third = result("C", needles(CELLS[1:]), "yoco_needle")
-    paired = pair([first, second, third])
-    assert [len(scores) for scores in paired.scores] == [2, 2, 2]
-    assert paired.num_left_out == 4
-    with pytest.raises(ValueError, match=r"A, D have no cell \(length and depth\) in common"):
-        pair([first, result("D", needles([(4096, 0.0)]), "yoco_needle")])
+    paired = pair(first, result("B", needles(CELLS[1:4]), "yoco_needle"))
+    assert len(paired.first) == len(paired.second) == 3
+    assert (paired.places.tolist(), paired.num_left_out) == ([1, 2, 3], 3)
+    with pytest.raises(ValueError, match=r"A and D have no cell \(length and depth\) in common"):
+        pair(first, result("D", needles([(4096, 0.0)]), "yoco_needle"))
 
 
 @pytest.mark.parametrize(
@@ -163,14 +154,14 @@ def test_cells_that_only_some_have_are_left_out_and_counted(result):
 def test_needle_prompts_that_differ_are_named_by_their_fields(result, lines, message):
     first = result("A", needles(), "yoco_needle")
     with pytest.raises(ValueError, match=message):
-        pair([first, result("B", lines, "yoco_needle")])
+        pair(first, result("B", lines, "yoco_needle"))
 
 
 def test_needles_of_two_backends_pair_though_their_logged_prompts_differ(result):
     """Ours logs a handle of the prompt, another backend the prompt; the document knows both."""
     full = [line | {"prompt_hash": sha(line["doc"]["length_tokens"])} for line in needles()]
-    paired = pair([result("A", needles(), "yoco_needle"), result("B", full, "yoco_needle")])
-    np.testing.assert_array_equal(paired.scores[0].values, paired.scores[1].values)
+    paired = pair(result("A", needles(), "yoco_needle"), result("B", full, "yoco_needle"))
+    np.testing.assert_array_equal(paired.first.values, paired.second.values)
 
 
 def test_a_haystack_is_its_text_wherever_it_lies(result):
@@ -178,17 +169,17 @@ def test_a_haystack_is_its_text_wherever_it_lies(result):
     elsewhere = needles(haystack="files:/data/books/*.txt")
     for line in elsewhere:
         line["doc"]["plan"] |= {"haystack": "files:/data/books/*.txt"}
-    assert len(pair([first, result("B", elsewhere, "yoco_needle")]).scores[0]) == 6
+    assert len(pair(first, result("B", elsewhere, "yoco_needle")).second) == 6
     # Negative control: another text at the same place is another haystack.
     other = needles(haystack="files:/home/x/books/*.txt", haystack_sha256="i" * 64)
     with pytest.raises(ValueError, match="haystack_sha256 hhh"):
-        pair([first, result("C", other, "yoco_needle")])
+        pair(first, result("C", other, "yoco_needle"))
     # Nor is a haystack named as what differs where it does not.
     prompts = needles(haystack="files:/data/books/*.txt", seed=1, prompt_sha256="other")
     with pytest.raises(ValueError, match="depth 0%: seed 0 and 1; run both"):
-        pair([first, result("D", prompts, "yoco_needle")])
+        pair(first, result("D", prompts, "yoco_needle"))
 
 
 def test_a_name_that_two_tasks_share(result):
     with pytest.raises(ValueError, match="only one of A and B has needle samples"):
-        pair([result("A", needles(), "t"), result("B", [benchmark_sample(0, recall=1.0)], "t")])
+        pair(result("A", needles(), "t"), result("B", [benchmark_sample(0, recall=1.0)], "t"))
