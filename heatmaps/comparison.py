@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from heatmaps.document_scores import DocumentScores
-from heatmaps.metrics import PAPER_METRICS, NotComparableError
+from heatmaps.metrics import PAPER_METRICS, NotComparableError, OtherTokensError
 from heatmaps.paired_statistics import (
     PairedDifference,
     holm,
@@ -85,7 +85,8 @@ class Comparison:
 
     Attributes:
         models: labels; the first is what the others are compared with.
-        tasks: the paper's in the order of its table, then the others by name, needles last.
+        tasks: the paper's in the order of its table, then the others by name, needles last; none
+            where likelihood by position is all that compares.
         mean_tasks: tasks that the mean is over; fewer than two, and there is none.
         means: one for each model, or empty.
         notes: one-line remarks for the user.
@@ -118,7 +119,8 @@ def compare_models(
 
     Raises:
         ValueError: fewer than two models, a label given twice, no common task, a broken file.
-        NotComparableError: a task of `tasks` cannot be compared, or none of all.
+        NotComparableError: a task of `tasks` cannot be compared, or none of all. Likelihood by
+            position under two tokenizers is no such task, for there is its curve.
     """
     labels = [model.label for model in models]
     if len(models) < 2:
@@ -126,16 +128,19 @@ def compare_models(
     if len(set(labels)) < len(labels):
         raise ValueError(f"models are labelled {', '.join(labels)}: give each a label of its own")
     compared: list[TaskComparison] = []
-    refusals: list[str] = []
+    refusals: list[NotComparableError] = []
     for name in sorted(_task_names(models, tasks), key=_paper_order):
         try:
             compared.append(_task(name, models, seed, resamples))
         except NotComparableError as refusal:
-            if tasks is not None:
+            # What cannot stand in the table is drawn by position, so it was not run in vain.
+            if tasks is not None and not isinstance(refusal, OtherTokensError):
                 raise
-            refusals.append(str(refusal))
-    if not any(sum(own is not None for own in task.scores) > 1 for task in compared):
-        raise NotComparableError("; ".join(refusals))
+            refusals.append(refusal)
+    if not any(isinstance(refusal, OtherTokensError) for refusal in refusals) and not any(
+        sum(own is not None for own in task.scores) > 1 for task in compared
+    ):
+        raise NotComparableError("; ".join(map(str, refusals)))
     compared.sort(key=lambda task: task.is_needle)
     compared = _corrected(compared, len(models))
     mean_tasks = [task for task in compared if _in_mean(task)]

@@ -1,6 +1,6 @@
 """What `yoco compare` leaves behind: tables, files and figures from result files alone."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +14,7 @@ from heatmaps.comparison_tables import (
 )
 from heatmaps.figure import save
 from heatmaps.nll import nll_table, read_nll
-from heatmaps.run_files import newest_files
+from heatmaps.run_files import ModelFiles, newest_files
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -71,26 +71,28 @@ def write_comparison(
         captions.append(f"![{caption}]({name})\n\n{caption}.")
     document = [
         f"# {' against '.join((', '.join(comparison.models[1:]), comparison.models[0]))}",
-        comparison_markdown(comparison),
     ]
+    blocks = []
+    if comparison.tasks:
+        document.append(comparison_markdown(comparison))
+        blocks.append(terminal_table(comparison))
     if paper:
         document += ["## Beside the paper", paper_markdown(comparison)]
+        blocks.append(paper_markdown(comparison))
     if not by_position.empty:
-        document += ["## Likelihood by position", f"```\n{nll_table(by_position)}\n```"]
+        table = nll_table(by_position)
+        document += ["## Likelihood by position", f"```\n{table}\n```"]
+        blocks.append(table)
     if captions:
         document += ["## Figures", *captions]
     if notes:
         document += ["## Notes", "\n".join(f"- {note}" for note in notes)]
-    document += ["## Result files", "\n".join(_file_lines(comparison))]
+    shown = dict.fromkeys([*(task.task for task in comparison.tasks), *by_position["task"]])
+    document += ["## Result files", "\n".join(_file_lines(files, shown))]
     (output / MARKDOWN).write_text("\n\n".join(document) + "\n", encoding="utf-8")
     write_csv(comparison, output / CSV)
     write_json(comparison, output / JSON)
     written += [output / name for name in (MARKDOWN, CSV, JSON)]
-    blocks = [terminal_table(comparison)]
-    if paper:
-        blocks.append(paper_markdown(comparison))
-    if not by_position.empty:
-        blocks.append(nll_table(by_position))
     remarks = [f"note: {note}" for note in notes]
     remarks += [f"wrote {path}" for path in written]
     return "\n\n".join([*blocks, "\n".join(remarks)])
@@ -103,11 +105,12 @@ def _figures(
     from heatmaps.comparison_figures import draw_differences, draw_needle_grids, draw_steps
     from heatmaps.nll_figure import draw_nll
 
-    yield (
-        "differences.png",
-        f"Differences to {comparison.models[0]} by task, with 95% intervals",
-        draw_differences(comparison),
-    )
+    if any(own and own.difference for task in comparison.tasks for own in task.scores):
+        yield (
+            "differences.png",
+            f"Differences to {comparison.models[0]} by task, with 95% intervals",
+            draw_differences(comparison),
+        )
     for task in comparison.tasks:
         if task.is_needle and sum(own is not None for own in task.scores) > 1:
             yield (
@@ -117,7 +120,7 @@ def _figures(
             )
     if not by_position.empty:
         yield "nll.png", "Negative log-likelihood by position", draw_nll(by_position)
-    if steps is not None:
+    if steps is not None and comparison.tasks:
         yield (
             "steps.png",
             "Scores over training steps, with 95% intervals",
@@ -125,8 +128,8 @@ def _figures(
         )
 
 
-def _file_lines(comparison: Comparison) -> Iterator[str]:
-    for task in comparison.tasks:
-        for own in task.scores:
-            if own is not None:
-                yield f"- {own.result.label}, {task.task}: `{own.result.samples_file}`"
+def _file_lines(models: Sequence[ModelFiles], tasks: Iterable[str]) -> Iterator[str]:
+    for task in tasks:
+        for model in models:
+            if task in model.newest:
+                yield f"- {model.label}, {task}: `{model.newest[task].samples.path}`"

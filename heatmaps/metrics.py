@@ -41,6 +41,10 @@ class NotComparableError(ValueError):
     """A task cannot be compared as it was run, though its files are whole."""
 
 
+class OtherTokensError(NotComparableError):
+    """Documents were cut by two tokenizers; their likelihood by position compares by bytes."""
+
+
 def choose_metric(
     task: str,
     logged: Mapping[str, Sequence[Any]],

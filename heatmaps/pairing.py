@@ -13,9 +13,9 @@ import numpy as np
 
 from heatmaps.document_scores import DocumentScores
 from heatmaps.labels import depth_labels, length_label
-from heatmaps.metrics import NotComparableError
+from heatmaps.metrics import NotComparableError, OtherTokensError
 from heatmaps.result_files import counted
-from heatmaps.task_results import Document, RunSettings, TaskResult
+from heatmaps.task_results import Cell, Document, RunSettings, TaskResult
 
 _SETTING_NAMES = {
     "version": "versions of the task",
@@ -117,11 +117,13 @@ def _order_as(
     places = _places(other, other_indices)
     missing = [i for key, i in _places(first, first_indices).items() if key not in places]
     if missing or len(first_indices) != len(other_indices):
-        raise NotComparableError(
-            _different_needles(first, first_indices, other, other_indices)
-            if first.documents[0].fields and other.documents[0].fields
-            else _different_documents(first, first_indices, other, other_indices)
-        )
+        if first.is_needle:
+            message = _different_needles(first, first_indices, other, other_indices)
+        elif first.documents[0].fields and other.documents[0].fields:
+            message = _different_texts(first, other)
+        else:
+            message = _different_documents(first, first_indices, other, other_indices)
+        raise NotComparableError(message)
     order = [places[key] for key in _places(first, first_indices)]
     pairs = [
         (first.documents[i], other.documents[j]) for i, j in zip(first_indices, order, strict=True)
@@ -172,6 +174,53 @@ def _different_documents(
     )
 
 
+def _different_texts(first: TaskResult, other: TaskResult) -> str:
+    """What differs of documents that are scored by position, by their own fields.
+
+    Raises:
+        OtherTokensError: their tokens do.
+    """
+    tokenizers = {
+        str(document.fields["tokenizer_sha256"])[:12]: None
+        for result in (first, other)
+        for document in result.documents
+    }
+    if len(tokenizers) > 1:
+        raise OtherTokensError(
+            f"{first.task}: {first.label} and {other.label} have their documents in the tokens of "
+            f"{len(tokenizers)} tokenizers ({' and '.join(tokenizers)}), which do not compare; "
+            "likelihood by position does, in bits a byte"
+        )
+    head = f"{first.task}: {first.label} and {other.label} did not score the same"
+    ours, theirs = _by_text(first), _by_text(other)
+    only = [
+        f"{counted(len(alone), 'document')} only {result.label} has "
+        f"(the first is {here[alone[0]].fields.get('document')})"
+        for result, here, there in ((first, ours, theirs), (other, theirs, ours))
+        if (alone := [key for key in here if key not in there])
+    ]
+    remedy = "run both on the same documents, with one length"
+    if only:
+        return f"{head} documents: {', '.join(only)}; {remedy}"
+    for key, document in ours.items():
+        names = [
+            name for name, value in document.fields.items() if value != theirs[key].fields.get(name)
+        ]
+        if names:
+            # the bins follow from the length where that differs
+            name = "length_tokens" if "length_tokens" in names else names[0]
+            found = [_said(fields.get(name)) for fields in (document.fields, theirs[key].fields)]
+            return (
+                f"{head} of {document.fields.get('document')}: {name} {' and '.join(found)}; "
+                f"{remedy}"
+            )
+    return f"{head} number of documents; {remedy}"
+
+
+def _by_text(result: TaskResult) -> dict[object, Document]:
+    return {document.fields.get("document_sha256"): document for document in result.documents}
+
+
 def _different_needles(
     first: TaskResult, first_indices: list[int], other: TaskResult, other_indices: list[int]
 ) -> str:
@@ -181,7 +230,7 @@ def _different_needles(
     theirs = _by_cell(other, other_indices)
     for cell, documents in ours.items():
         others = theirs[cell]
-        place = "" if cell is None else f" at {_cell_label(cell)}"
+        place = f" at {_cell_label(cell)}"
         if len(documents) != len(others):
             return (
                 f"{head}{place}: {counted(len(documents), 'prompt')} and {len(others):,}; "
@@ -190,7 +239,7 @@ def _different_needles(
         for a, b in zip(documents, others, strict=True):
             if a.identity == b.identity:
                 continue
-            tokenizers = [document.fields["tokenizer_sha256"][:12] for document in (a, b)]
+            tokenizers = [str(document.fields["tokenizer_sha256"])[:12] for document in (a, b)]
             if tokenizers[0] != tokenizers[1]:
                 return (
                     f"{head}{place}: lengths are counted in the tokens of two tokenizers "
@@ -209,15 +258,15 @@ def _different_needles(
     return f"{head}: their documents differ; run both with the same settings"
 
 
-def _by_cell(result: TaskResult, indices: list[int]) -> dict[object, list[Document]]:
-    cells: dict[object, list[Document]] = {}
+def _by_cell(result: TaskResult, indices: list[int]) -> dict[Cell, list[Document]]:
+    cells: dict[Cell, list[Document]] = {}
     for i in indices:
         document = result.documents[i]
+        assert document.cell is not None
         cells.setdefault(document.cell, []).append(document)
     return cells
 
 
-def _cell_label(cell: object) -> str:
-    assert isinstance(cell, tuple)
+def _cell_label(cell: Cell) -> str:
     length, depth = cell
     return f"{length_label(length)} tokens, depth {depth_labels([depth])[0]}%"

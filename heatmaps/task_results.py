@@ -23,6 +23,9 @@ _TOKENIZER_FIELDS = {"tokenizer", "tokenizer_sha256"}
 _SOURCE_FIELDS = {"haystack", "plan"}
 _TEXT_HASHES = {"haystack_sha256", "prompt_sha256"}
 
+# Length in tokens and depth 0..1 of a needle prompt.
+Cell = tuple[int, float]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Document:
@@ -42,7 +45,7 @@ class Document:
     identity: str
     prompt: str
     target: str
-    cell: tuple[int, float] | None
+    cell: Cell | None
     fields: Mapping[str, Any]
 
 
@@ -88,7 +91,7 @@ class TaskResult:
         return self.documents[0].cell is not None
 
     @cached_property
-    def cells(self) -> frozenset[tuple[int, float]]:
+    def cells(self) -> frozenset[Cell]:
         """The cells of a needle grid that were measured."""
         return frozenset(document.cell for document in self.documents if document.cell)
 
@@ -214,7 +217,7 @@ def _document(sample: Mapping[str, Any], where: str) -> Document:
     )
 
 
-def _cell(doc: Any) -> tuple[int, float] | None:
+def _cell(doc: Any) -> Cell | None:
     if isinstance(doc, dict) and "length_tokens" in doc and "depth_frac" in doc:
         return int(doc["length_tokens"]), round(float(doc["depth_frac"]), 6)
     return None

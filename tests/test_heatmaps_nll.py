@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from result_samples import position_sample
 from scipy import stats
 
 from heatmaps.nll import COLUMNS, curves_of, nll_table, read_nll
@@ -19,29 +20,7 @@ from heatmaps.run_files import newest_files
 
 EARLY, LATE = "2026-01-05T09-00-00.123456", "2026-01-06T09-00-00"
 EDGES = [1, 64, 128, 256, 512]
-
-
-def sample(
-    name: str = "a.txt", nats: tuple[float, ...] = (200.0, 180.0, 300.0, 500.0), **doc: Any
-) -> dict[str, Any]:
-    """A document that ends with as many bins as there are nats; three bytes a token."""
-    edges = EDGES[: len(nats) + 1]
-    sizes = np.diff(edges).tolist()
-    fields = {
-        "document": name,
-        "document_sha256": name * 2,
-        "length_tokens": edges[-1],
-        "edges": edges,
-        "edges_asked": edges,
-        "edges_chars": [3 * edge for edge in edges],
-        "num_bytes": [3 * size for size in sizes],
-        "tokenizer_sha256": "t",
-    }
-    return {
-        "doc": {**fields, **doc},
-        "filter": "none",
-        "nats_by_position": [list(pair) for pair in zip(sizes, nats, strict=True)],
-    }
+sample = position_sample
 
 
 def write_run(
@@ -60,7 +39,7 @@ def read(path: Path) -> pd.DataFrame:
 
 
 def test_one_row_a_bin(tmp_path: Path) -> None:
-    path = write_run(tmp_path / "m", [sample(), sample("b.txt", (1.0, 2.0))])
+    path = write_run(tmp_path / "m", [sample(), sample(1, "b.txt", (1.0, 2.0))])
     write_run(tmp_path / "m", [{"doc": {"question": "?"}, "acc": 1.0}], task="piqa")
     frame = read(tmp_path / "m")
     assert list(frame.columns) == COLUMNS and len(frame) == 6
@@ -75,7 +54,7 @@ def test_one_row_a_bin(tmp_path: Path) -> None:
 
 def test_the_newest_file_counts_as_a_whole(tmp_path: Path) -> None:
     """As in a table of scores: nothing is mixed of two runs, whose lengths may differ."""
-    write_run(tmp_path, [sample(nats=(9.0, 9.0, 9.0, 9.0)), sample("b.txt")])
+    write_run(tmp_path, [sample(nats=(9.0, 9.0, 9.0, 9.0)), sample(1, "b.txt")])
     late = write_run(tmp_path, [sample(nats=(1.0, 2.0))], timestamp=LATE)
     frame = read(tmp_path)
     assert frame["document"].tolist() == ["a.txt", "a.txt"]
@@ -115,7 +94,7 @@ def frame_of(tmp_path: Path, models: dict[str, list[Any]]) -> pd.DataFrame:
 
 
 def test_means_and_averages(tmp_path: Path) -> None:
-    samples = [sample(), sample("b.txt", (100.0, 100.0))]
+    samples = [sample(), sample(1, "b.txt", (100.0, 100.0))]
     (curve,) = curves_of(frame_of(tmp_path, {"m": samples}))
     assert curve.label == "m" and curve.unit == "nats a token"
     assert curve.stops.tolist() == EDGES[1:] and curve.starts.tolist() == EDGES[:-1]
@@ -130,7 +109,9 @@ def test_means_and_averages(tmp_path: Path) -> None:
 def test_intervals_are_those_of_the_mean_for_documents_of_one_size(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     nats = rng.normal(200, 20, (7, 4))
-    samples = [sample(f"{number}.txt", tuple(row.tolist())) for number, row in enumerate(nats)]
+    samples = [
+        sample(number, f"{number}.txt", tuple(row.tolist())) for number, row in enumerate(nats)
+    ]
     (curve,) = curves_of(frame_of(tmp_path, {"m": samples}))
     sizes = np.diff(EDGES)
     for found, means in (
@@ -166,7 +147,7 @@ def test_tokens_of_two_tokenizers_are_compared_by_bytes(tmp_path: Path) -> None:
 
 
 def test_the_picture(tmp_path: Path) -> None:
-    samples = [sample(), sample("b.txt", (100.0, 100.0)), sample("c.txt")]
+    samples = [sample(), sample(1, "b.txt", (100.0, 100.0)), sample(2, "c.txt")]
     frame = frame_of(tmp_path, {"one $x$": samples, "two": samples[:1]})
     figure = draw_nll(frame)
     left, right = figure.axes
@@ -188,7 +169,7 @@ def test_the_picture(tmp_path: Path) -> None:
 
 
 def test_the_report(tmp_path: Path) -> None:
-    frame_of(tmp_path, {"m": [sample(), sample("b.txt")], "n": [sample(nats=(1.0, 2.0))]})
+    frame_of(tmp_path, {"m": [sample(), sample(1, "b.txt")], "n": [sample(nats=(1.0, 2.0))]})
     models = [(name, [tmp_path / name]) for name in ("m", "n")]
     text = write_nll(models, tmp_path / "new" / "p.png", tmp_path / "new" / "p.csv")
     assert "m: 2 documents; 2.3092 nats a token up to 512 (95% interval over documents" in text

@@ -6,7 +6,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from result_samples import benchmark_sample, needle_sample, sha, write_run
+from result_samples import (
+    benchmark_sample,
+    needle_sample,
+    position_sample,
+    sha,
+    write_positions,
+    write_run,
+)
 
 from heatmaps.pairing import Pair, pair
 from heatmaps.run_files import newest_files
@@ -155,6 +162,54 @@ def test_needle_prompts_that_differ_are_named_by_their_fields(result, lines, mes
     first = result("A", needles(), "yoco_needle")
     with pytest.raises(ValueError, match=message):
         pair(first, result("B", lines, "yoco_needle"))
+
+
+def documents(names="abc", **doc: Any) -> list[dict]:
+    return [position_sample(n, f"{name}.txt", **doc) for n, name in enumerate(names)]
+
+
+@pytest.fixture
+def positions(tmp_path):
+    """Writes a run of likelihood by position and reads it."""
+
+    def read(label: str, lines: list[dict]) -> TaskResult:
+        folder = write_positions(tmp_path / label, lines)
+        return read_task_result(label, newest_files(label, [folder]).newest["yoco_nll"])
+
+    return read
+
+
+@pytest.mark.parametrize(
+    ("lines", "message"),
+    [
+        (
+            documents("ab"),
+            r"yoco_nll: A and B did not score the same documents: 1 document only A has \(the "
+            r"first is c\.txt\); run both on the same documents, with one length",
+        ),
+        (documents(nats=(1.0, 2.0)), r"the same of a\.txt: length_tokens 512 and 128; run both"),
+        (
+            documents(edges_chars=[0]),
+            r"the same of a\.txt: edges_chars \[3, 192, .* and \[0\]; run",
+        ),
+        (
+            [*documents(), position_sample(3)],
+            "did not score the same number of documents; run both",
+        ),
+        (
+            documents(tokenizer_sha256="u" * 64, edges_chars=[0]),
+            r"in the tokens of 2 tokenizers \(t{12} and u{12}\), which do not compare; likelihood",
+        ),
+    ],
+)
+def test_documents_scored_by_position_that_differ_are_named(positions, lines, message):
+    first = positions("A", documents())
+    with pytest.raises(ValueError, match=message) as refusal:
+        pair(first, positions("B", lines))
+    # Nothing is said of needles.
+    assert "trials" not in str(refusal.value) and "metadata" not in str(refusal.value)
+    # Negative control.
+    assert len(pair(first, positions("C", documents()[::-1])).second) == 3
 
 
 def test_needles_of_two_backends_pair_though_their_logged_prompts_differ(result):
