@@ -85,6 +85,17 @@ class DocumentScores:
         return transform(self.values / self.weights)
 
     @cached_property
+    def goodness(self) -> np.ndarray:
+        """(N,) numbers in the order of `by_document`, the better the higher.
+
+        Documents that one rounding would make equal, or infinite, are still told apart.
+        """
+        _, derivative = AGGREGATIONS[self.aggregation]
+        # all aggregations rise or fall throughout
+        rising = np.sign(derivative(np.zeros(())))
+        return rising * (1 if self.higher_is_better else -1) * self.values / self.weights
+
+    @cached_property
     def is_weighted(self) -> bool:
         return bool((self.weights != 1).any())
 

@@ -105,8 +105,10 @@ def _scores(
         )
         # The exponential of a sum that is no log-likelihood may be beyond any number.
         with np.errstate(over="ignore"):
-            score = scores.score
+            score, by_document = scores.score, scores.by_document
         if reported is None or isclose(score, reported, rel_tol=1e-6, abs_tol=1e-9):
+            if not np.isfinite(by_document).all():
+                return "of a document alone it is beyond any number, so it cannot be resampled"
             return scores
     mean = values.sum() / weights.sum()
     return (

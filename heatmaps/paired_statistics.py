@@ -33,7 +33,7 @@ class PairedDifference:
     """How the second model's score differs from the first's.
 
     Attributes:
-        difference: second minus first, in the score's own unit.
+        difference: second minus first, in the score's own unit: of fractions 0..1 no points.
         low, high: its 95% interval; NaN for a single document.
         p_value: two-sided, of no difference.
         test: the test's name.
@@ -67,10 +67,8 @@ def paired_difference(
         resamples: number of both.
     """
     assert len(first) == len(second)
-    better = np.sign(second.by_document - first.by_document)
-    if not first.higher_is_better:
-        better = -better
-    wins, losses = int((better > 0).sum()), int((better < 0).sum())
+    wins = int((second.goodness > first.goodness).sum())
+    losses = int((second.goodness < first.goodness).sum())
     resampled = _resampled_differences(first, second, rng, resamples)
     low, high = np.percentile(resampled, [2.5, 97.5]) if len(first) > 1 else (np.nan, np.nan)
     binary = first.is_binary and second.is_binary

@@ -81,6 +81,22 @@ def test_what_cannot_be_compared_says_why(logged, reported, message):
         choose_metric("task", logged, reported, {})
 
 
+@pytest.mark.parametrize("worst", [[-8000.0, 10], [-800.0, 1]])
+def test_a_score_beyond_any_number_is_passed_over(worst):
+    """Of the whole set or of one document, of which a resample may hold nothing but copies."""
+    logged = {"word_perplexity": [[-20.0, 40], worst], "bits_per_byte": [[-20.0, 160], worst]}
+    words, nats = 40 + worst[1], 20 - worst[0]
+    reported = {
+        "word_perplexity": float("inf") if nats / words > 709 else exp(nats / words),
+        "bits_per_byte": nats / (160 + worst[1]) / log(2),
+    }
+    higher = dict.fromkeys(logged, False)
+    assert choose_metric("wikitext", logged, reported, higher)[0] == "bits_per_byte"
+    del logged["bits_per_byte"]
+    with pytest.raises(ValueError, match="word_perplexity: of a document alone it is beyond any"):
+        choose_metric("wikitext", logged, reported, higher)
+
+
 def test_a_paper_task_without_its_metric_is_no_other_metric():
     with pytest.raises(ValueError, match=r"hellaswag: .*acc_norm: not among the metrics .*\(acc\)"):
         choose_metric("hellaswag", {"acc": [1]}, {"acc": 1.0}, {"acc": True})

@@ -46,6 +46,13 @@ def test_counts_and_difference_by_hand():
     assert found.test == PERMUTATION
 
 
+def test_documents_are_won_however_close_or_bad_they_are():
+    kind = {"aggregation": "exp(-mean)", "higher_is_better": False}
+    # Their perplexities are all 1 after rounding.
+    found = compare(scores([-1e-17, -2e-17], **kind), scores([-2e-17, -1e-17], **kind))
+    assert (found.wins, found.losses, found.ties) == (1, 1, 0)
+
+
 @pytest.mark.parametrize(("wins", "losses"), [(0, 0), (1, 0), (0, 6), (3, 5), (12, 30), (40, 40)])
 def test_mcnemar_is_the_binomial_sum(wins, losses):
     n, k = wins + losses, min(wins, losses)
