@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from math import isfinite
@@ -20,6 +21,8 @@ _PACKAGES = ("yoco-evals", "numpy", "scipy", "pandas", "matplotlib")
 
 def write_json(comparison: Comparison, path: Path) -> None:
     """Writes the comparison; the same results give the same file."""
+    scores = [own for task in comparison.tasks for own in task.scores if own is not None]
+    files = {file: _file_sha256(file) for file in {file for own in scores for file in _files(own)}}
     content = {
         "schema": SCHEMA,
         "schema_version": SCHEMA_VERSION,
@@ -32,7 +35,7 @@ def write_json(comparison: Comparison, path: Path) -> None:
             "interval": INTERVAL,
             "correction": f"{CORRECTION}, over the tasks of each model",
         },
-        "tasks": [_task(comparison, task) for task in comparison.tasks],
+        "tasks": [_task(comparison, task, files) for task in comparison.tasks],
         "mean": {
             "tasks": list(comparison.mean_tasks),
             "models": [
@@ -49,7 +52,19 @@ def write_json(comparison: Comparison, path: Path) -> None:
     path.write_text(f"{text}\n", encoding="utf-8")
 
 
-def _task(comparison: Comparison, task: TaskComparison) -> dict[str, Any]:
+def _files(own: ModelScore) -> list[Path]:
+    files = (own.result.samples_file, own.result.results_file)
+    return [file for file in files if file is not None]
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _task(
+    comparison: Comparison, task: TaskComparison, files: Mapping[Path, str]
+) -> dict[str, Any]:
     return {
         "task": task.task,
         "metric": task.metric,
@@ -57,12 +72,13 @@ def _task(comparison: Comparison, task: TaskComparison) -> dict[str, Any]:
         "num_available": task.num_available,
         # None is a model that was not measured, which is not a score of zero.
         "models": [
-            _model(label, own) for label, own in zip(comparison.models, task.scores, strict=True)
+            _model(label, own, files)
+            for label, own in zip(comparison.models, task.scores, strict=True)
         ],
     }
 
 
-def _model(label: str, own: ModelScore | None) -> dict[str, Any]:
+def _model(label: str, own: ModelScore | None, files: Mapping[Path, str]) -> dict[str, Any]:
     if own is None:
         return {"model": label, "score": None}
     result, difference = own.result, own.difference
@@ -94,11 +110,7 @@ def _model(label: str, own: ModelScore | None) -> dict[str, Any]:
             "model_sha": result.run.sha,
             "aggregation": result.scores.aggregation,
             **asdict(result.settings),
-            "files": {
-                str(file): hashlib.sha256(file.read_bytes()).hexdigest()
-                for file in (result.samples_file, result.results_file)
-                if file is not None
-            },
+            "files": {str(file): files[file] for file in _files(own)},
         },
     }
 

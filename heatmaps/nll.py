@@ -3,8 +3,9 @@
 Legend: D documents, B bins of positions.
 """
 
+import itertools
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -15,7 +16,7 @@ from scipy.special import stdtrit
 from heatmaps.labels import length_label
 from heatmaps.result_files import SamplesFile, counted
 from heatmaps.run_files import ModelFiles
-from heatmaps.sample_lines import sample_lines
+from heatmaps.sample_lines import sample_lines, shortened, whole_number
 
 Unit = Literal["nats a token", "bits a byte"]
 
@@ -23,6 +24,7 @@ NOT_MEASURED = "-"
 COLUMNS = [
     "model",
     "task",
+    "doc_id",
     "document",
     "document_sha256",
     "tokenizer_sha256",
@@ -34,7 +36,6 @@ COLUMNS = [
     "nats",
     "num_bytes",
 ]
-_DOCUMENT = ["model", "task", "document", "document_sha256", "tokenizer_sha256"]
 
 
 def read_nll(models: Sequence[ModelFiles]) -> pd.DataFrame:
@@ -56,41 +57,80 @@ def read_nll(models: Sequence[ModelFiles]) -> pd.DataFrame:
         {"model": model.label, "task": task, **row}
         for model in models
         for task, run in model.newest.items()
-        for row in _bins(run.samples)
+        for row in _rows(run.samples)
     ]
     found = pd.DataFrame(rows, columns=COLUMNS)
-    found.attrs["notes"] = [note for model in models for note in model.notes]
+    notes = [note for model in models for note in model.notes]
+    num_tokenizers = len(set(found["tokenizer_sha256"]))
+    if num_tokenizers > 1:
+        notes.append(
+            "likelihood by position is in bits a byte, for its documents are in the tokens of "
+            f"{num_tokenizers} tokenizers; positions are tokens of each, so "
+            "that one position is not the same place in the text"
+        )
+    found.attrs["notes"] = notes
     return found
 
 
-def _bins(file: SamplesFile) -> Iterator[dict[str, Any]]:
+def _rows(file: SamplesFile) -> Iterator[dict[str, Any]]:
     """The bins of a file's documents; nothing when it is of another task."""
+    seen: set[int] = set()
     for where, sample in sample_lines(file.path):
         doc = sample.get("doc")
         if not (isinstance(doc, dict) and "edges" in doc and "nats_by_position" in sample):
-            return
-        edges, asked, sizes = doc["edges"], doc["edges_asked"], doc["num_bytes"]
-        bins = sample["nats_by_position"]
-        if not len(bins) == len(sizes) == len(edges) - 1 == len(asked) - 1:
+            if not seen:
+                return
+            raise ValueError(f"{where}: no document scored by position, though the lines above are")
+        doc_id = whole_number(sample.get("doc_id"), f"{where}: doc_id")
+        if doc_id in seen:
             raise ValueError(
-                f"{where}: {len(bins)} figures for {len(edges) - 1} bins: the file was edited or "
-                "written by another version, run again"
+                f"{where}: document {doc_id} is in the file twice: delete one of the lines or run "
+                "again"
             )
-        for place, (num_tokens, nats) in enumerate(bins):
-            if not math.isfinite(nats):
-                raise ValueError(f"{where}: nats of bin {place} are {nats!r}; they must be finite")
-            yield {
-                "document": str(doc["document"]),
-                "document_sha256": str(doc["document_sha256"]),
-                "tokenizer_sha256": str(doc["tokenizer_sha256"]),
-                "bin_start": int(asked[place]),
-                "bin_stop": int(asked[place + 1]),
-                "start": int(edges[place]),
-                "stop": int(edges[place + 1]),
-                "num_tokens": int(num_tokens),
-                "nats": float(nats),
-                "num_bytes": int(sizes[place]),
-            }
+        seen.add(doc_id)
+        yield from _bins(sample, doc, doc_id, where)
+
+
+def _bins(
+    sample: Mapping[str, Any], doc: Mapping[str, Any], doc_id: int, where: str
+) -> Iterator[dict[str, Any]]:
+    edges, asked = (_edges_of(doc.get(key), f"{where}: {key}") for key in ("edges", "edges_asked"))
+    sizes, bins = doc.get("num_bytes"), sample["nats_by_position"]
+    for key, values in (("num_bytes", sizes), ("nats_by_position", bins)):
+        if not isinstance(values, list) or not len(values) == len(edges) - 1 == len(asked) - 1:
+            raise ValueError(
+                f"{where}: {key} has not one entry for each of the document's {len(edges) - 1} "
+                "bins: the file was edited or written by another version, run again"
+            )
+    assert sizes is not None
+    for place, entry in enumerate(bins):
+        nats = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
+        if not isinstance(nats, int | float) or not math.isfinite(nats):
+            raise ValueError(
+                f"{where}: bin {place} is {shortened(entry)}; it must be tokens and finite nats"
+            )
+        yield {
+            "doc_id": doc_id,
+            "document": str(doc.get("document")),
+            "document_sha256": str(doc.get("document_sha256")),
+            "tokenizer_sha256": str(doc.get("tokenizer_sha256")),
+            "bin_start": asked[place],
+            "bin_stop": asked[place + 1],
+            "start": edges[place],
+            "stop": edges[place + 1],
+            "num_tokens": whole_number(entry[0], f"{where}: tokens of bin {place}", least=1),
+            "nats": float(nats),
+            "num_bytes": whole_number(sizes[place], f"{where}: bytes of bin {place}", least=1),
+        }
+
+
+def _edges_of(values: Any, what: str) -> list[int]:
+    if not isinstance(values, list):
+        raise ValueError(f"{what} is {shortened(values)}; it must be a list of positions")
+    edges = [whole_number(value, what) for value in values]
+    if any(start >= stop for start, stop in itertools.pairwise(edges)):
+        raise ValueError(f"{what} is {shortened(values)}; positions must ascend")
+    return edges
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -141,18 +181,17 @@ def curves_of(frame: pd.DataFrame) -> list[Curve]:
 
 
 def _curve(label: str, unit: Unit, rows: pd.DataFrame) -> Curve:
-    rows = rows.sort_values([*_DOCUMENT, "start"])
+    rows = rows.sort_values(["doc_id", "start"])
     losses, sizes = rows["nats"], rows["num_tokens"]
     if unit == "bits a byte":
         losses, sizes = losses / math.log(2), rows["num_bytes"]
-    document = rows.groupby(_DOCUMENT).ngroup()
+    document = rows["doc_id"]
     bins = rows.assign(
-        document=document,
         loss=losses,
         size=sizes,
         loss_so_far=losses.groupby(document).cumsum(),
         size_so_far=sizes.groupby(document).cumsum(),
-    ).pivot(index="document", columns=["bin_stop", "bin_start"])
+    ).pivot(index="doc_id", columns=["bin_stop", "bin_start"])
     bins = bins.sort_index(axis=1)
     mean, low, high = _ratio(bins["loss"].to_numpy(), bins["size"].to_numpy())
     average = _ratio(bins["loss_so_far"].to_numpy(), bins["size_so_far"].to_numpy())

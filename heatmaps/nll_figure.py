@@ -73,7 +73,8 @@ def _num_whole(curve: Curve) -> int:
 def _prepare(axes: Axes, curves: Sequence[Curve], heading: str) -> None:
     axes.set_xscale("log", base=2)
     longest = max(int(curve.stops.max()) for curve in curves)
-    powers = 2 ** np.arange(4, int(np.log2(longest)) + 1)
+    greatest = int(np.log2(longest))
+    powers = 2 ** np.arange(min(4, greatest), greatest + 1)
     step = -(-len(powers) // 9)
     # The greatest is always labelled.
     shown = powers[::-1][::step]

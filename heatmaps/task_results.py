@@ -15,7 +15,7 @@ from heatmaps.metrics import choose_metric
 from heatmaps.models import ModelRun
 from heatmaps.result_files import counted
 from heatmaps.run_files import RunFile
-from heatmaps.sample_lines import filter_of, sample_lines
+from heatmaps.sample_lines import filter_of, fraction, sample_lines, whole_number
 
 # In whose tokens a document was measured; names of files differ though the tokens are the same.
 _TOKENIZER_FIELDS = {"tokenizer", "tokenizer_sha256"}
@@ -154,7 +154,9 @@ def read_task_result(label: str, run: RunFile) -> TaskResult:
 
 def _of_task(content: Mapping[str, Any], section: str, task: str) -> Any:
     """What a section of the results file says of the task; lm-eval 0.5 may call it group::task."""
-    entries = content.get(section) or {}
+    entries = content.get(section)
+    if not isinstance(entries, dict):
+        return None
     return next(
         (entry for name, entry in entries.items() if name.rpartition("::")[2] == task), None
     )
@@ -179,15 +181,23 @@ def _settings(content: Mapping[str, Any], task: str, sample: Mapping[str, Any]) 
 
 def _generation(sample: Mapping[str, Any]) -> str | None:
     """The generation settings that went with the sample's first request, if it generates."""
-    request = (sample.get("arguments") or {}).get("gen_args_0") or {}
-    kwargs = request.get("arg_1") if isinstance(request, dict) else None
+    requests = sample.get("arguments")
+    if isinstance(requests, dict):
+        request = requests.get("gen_args_0")
+        kwargs = request.get("arg_1") if isinstance(request, dict) else None
+    else:
+        # a list of lists in older releases of lm-eval
+        request = requests[0] if isinstance(requests, list) and requests else None
+        kwargs = request[1] if isinstance(request, list) and len(request) > 1 else None
     return json.dumps(kwargs, sort_keys=True) if isinstance(kwargs, dict) else None
 
 
 def _document(sample: Mapping[str, Any], where: str) -> Document:
     doc = sample.get("doc")
     missing = [
-        key for key in ("doc_id", "doc_hash", "prompt_hash", "target_hash") if key not in sample
+        key
+        for key in ("doc_id", "doc_hash", "prompt_hash", "target_hash")
+        if sample.get(key) is None
     ]
     if missing:
         raise ValueError(
@@ -207,17 +217,18 @@ def _document(sample: Mapping[str, Any], where: str) -> Document:
         content = {name: fields[name] for name in names}
         identity = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
     return Document(
-        doc_id=int(sample["doc_id"]),
+        doc_id=whole_number(sample["doc_id"], f"{where}: doc_id"),
         identity=identity,
         prompt=prompt,
         target=str(sample["target_hash"]),
-        cell=_cell(doc),
+        cell=_cell(doc, where),
         # The plan says over again, at length, what the rest says.
         fields={name: value for name, value in fields.items() if name != "plan"},
     )
 
 
-def _cell(doc: Any) -> Cell | None:
-    if isinstance(doc, dict) and "length_tokens" in doc and "depth_frac" in doc:
-        return int(doc["length_tokens"]), round(float(doc["depth_frac"]), 6)
-    return None
+def _cell(doc: Any, where: str) -> Cell | None:
+    if not (isinstance(doc, dict) and "length_tokens" in doc and "depth_frac" in doc):
+        return None
+    length = whole_number(doc["length_tokens"], f"{where}: length_tokens", least=1)
+    return length, round(fraction(doc["depth_frac"], f"{where}: depth_frac"), 6)

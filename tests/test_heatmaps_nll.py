@@ -79,12 +79,39 @@ def test_nothing_and_what_is_broken(tmp_path: Path) -> None:
         write_nll([("mine", [tmp_path / "other"])])
     with pytest.raises(FileNotFoundError, match="no such file or folder"):
         read(tmp_path / "nowhere")
-    short = {**sample(), "nats_by_position": [[63, 1.0]]}
-    with pytest.raises(ValueError, match="1 figures for 4 bins"):
-        read(write_run(tmp_path / "short", [short]))
-    infinite = sample(nats=(1.0, math.inf))
-    with pytest.raises(ValueError, match="nats of bin 1 are inf"):
-        read(write_run(tmp_path / "infinite", [infinite]))
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"nats_by_position": [[63, 1.0]]}, "nats_by_position has not one entry for each of the d"),
+        ({"nats_by_position": 3.0}, "nats_by_position has not one entry for each of the document"),
+        (sample(nats=(1.0, math.inf)), r"bin 1 is \[64, inf\]; it must be tokens and finite nats"),
+        ({"nats_by_position": [[63, 1.0], [64, None], [1], 5]}, r"bin 1 is \[64, None\]"),
+        ({"doc_id": None}, "doc_id is None; it must be a whole number"),
+        (sample(edges_asked=None), "edges_asked is None; it must be a list of positions"),
+        (
+            sample(edges=[1, 64, 64, 256, 512]),
+            r"edges is \[1, 64, 64, 256, 512\]; positions must as",
+        ),
+        (sample(edges=[1, "64", 128, 256, 512]), "edges is '64'; it must be a whole number"),
+        (sample(num_bytes=None), "num_bytes has not one entry for each of the document's 4 bins"),
+        (sample(1), "document 1 is in the file twice"),
+        ({"doc": {}}, "no document scored by position, though the lines above are"),
+    ],
+)
+def test_a_line_that_cannot_be_right_is_named(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    path = write_run(tmp_path, [sample(1), {**sample(), **changes}])
+    with pytest.raises(ValueError, match=rf"jsonl:2: {message}"):
+        read(path)
+
+
+def test_two_documents_of_one_name_and_text_are_two(tmp_path: Path) -> None:
+    """As files in two folders may be."""
+    (curve,) = curves_of(frame_of(tmp_path, {"m": [sample(), sample(1)]}))
+    assert curve.num_documents.tolist() == [2, 2, 2, 2]
 
 
 def frame_of(tmp_path: Path, models: dict[str, list[Any]]) -> pd.DataFrame:
@@ -140,10 +167,13 @@ def test_intervals_cover(tmp_path: Path) -> None:
 
 def test_tokens_of_two_tokenizers_are_compared_by_bytes(tmp_path: Path) -> None:
     samples = {"m": [sample()], "n": [sample(tokenizer_sha256="another")]}
-    curves = curves_of(frame_of(tmp_path, samples))
+    frame = frame_of(tmp_path, samples)
+    curves = curves_of(frame)
     assert {curve.unit for curve in curves} == {"bits a byte"}
     assert curves[0].mean[0] == pytest.approx(200 / math.log(2) / (3 * 63))
     assert curves[0].average[-1] == pytest.approx(1180 / math.log(2) / (3 * 511))
+    (note,) = frame.attrs["notes"]
+    assert "in bits a byte" in note and "one position is not the same place in the text" in note
 
 
 def test_the_picture(tmp_path: Path) -> None:
@@ -166,6 +196,12 @@ def test_the_picture(tmp_path: Path) -> None:
     assert any("95% interval over documents" in text and "dashed" in text for text in said)
     alone = draw_nll(frame.loc[frame["model"] == "two"])
     assert not any("interval" in text.get_text() for text in alone.texts)
+
+
+def test_the_picture_of_a_few_tokens(tmp_path: Path) -> None:
+    few = sample(nats=(9.0,), edges=[1, 8], edges_asked=[1, 8])
+    left, _ = draw_nll(frame_of(tmp_path, {"m": [few]})).axes
+    assert list(left.xaxis.get_major_locator()()) == [8]
 
 
 def test_the_report(tmp_path: Path) -> None:

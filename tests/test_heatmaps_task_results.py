@@ -132,6 +132,28 @@ def test_half_written_files_are_refused(tmp_path):
     assert read(folder).scores.score == pytest.approx(2 / 3)
 
 
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (benchmark_sample(1, recall=1.0) | {"doc_id": None}, "no doc_id, by which documents are"),
+        (benchmark_sample(1, recall=1.0) | {"doc_id": "1"}, "doc_id is '1'; it must be a whole"),
+        (needle_sample(1, 1024, 0.5, 1.0, depth_frac=None), "depth_frac is None; it must be a num"),
+        (needle_sample(1, 1024, 0.5, 1.0, length_tokens="1K"), "length_tokens is '1K'; it must be"),
+    ],
+)
+def test_a_line_that_cannot_be_right_is_named(tmp_path, line, message):
+    folder = write_run(tmp_path / "a", {"t": [needle_sample(0, 1024, 0.0, 1.0), line]})
+    with pytest.raises(ValueError, match=rf"samples_t_{TIMESTAMP}\.jsonl:2: {message}"):
+        read(folder)
+
+
+def test_requests_as_an_older_lm_eval_lists_them(tmp_path):
+    for name, arguments in (("a", [["?", {"until": []}]]), ("b", [["?", " yes"]]), ("c", [])):
+        line = benchmark_sample(0, acc=1.0) | {"arguments": arguments}
+        settings = read(write_run(tmp_path / name, {"custom": [line]})).settings
+        assert settings.generation_kwargs == ('{"until": []}' if name == "a" else None)
+
+
 def test_a_score_that_is_not_of_these_samples_is_refused(tmp_path):
     folder = write_run(tmp_path / "a", {"piqa": accuracies(1, 0)}, reported={"piqa": {"acc": 0.9}})
     with pytest.raises(ValueError, match=r"piqa: no metric .* is 0\.5, but the results file says"):
