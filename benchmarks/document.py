@@ -19,7 +19,7 @@ import torch
 from prefill import MIXERS, models, peak_gib, synchronize
 
 from evals.backend import CHUNK_SIZE
-from evals.documents import score_document
+from evals.chains import score_document
 from yoco import YOCO
 
 

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import inspect
 import logging
-import os
 import sys
 import time
-from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -20,9 +17,10 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from tqdm import tqdm
 
 import yoco
+from evals.chains import find_chains, score_chain, score_document
 from evals.chat import render_chat
 from evals.distributed import Processes
-from evals.documents import find_documents, score_document, score_spans
+from evals.encoding import NUM_AHEAD, RequestEncoder
 from evals.generation import GenerationOptions, generate_batch, options_of
 from evals.model_args import CHUNK_SIZE, batch_limit, merged_model_args, one_of, positive
 from evals.scoring import Tokens, batches, group_by_context, score_batch
@@ -35,8 +33,6 @@ logger = logging.getLogger(__name__)
 
 # where neither the checkpoint nor the user says how long a prompt may be
 DEFAULT_MAX_LENGTH = 1_048_576
-# prompts that are encoded at the same time, ahead of a GPU: a million tokens take seconds
-ENCODERS = min(8, max(1, (os.cpu_count() or 2) // 2))
 
 
 class YOCOLM(TemplateLM):
@@ -89,7 +85,7 @@ class YOCOLM(TemplateLM):
             logger.info("no CUDA device here: running on the CPU")
             device = "auto"
         self.batch_size = batch_limit(batch_size, max_batch_size)
-        self.truncation = one_of("truncation", truncation, (None, "left"))
+        truncation = one_of("truncation", truncation, (None, "left"))
         path = resolve_path(self.pretrained)
         self.model = yoco.load(
             path, device=device, dtype=dtype, rope_precision=rope_precision, backend=backend
@@ -107,8 +103,7 @@ class YOCOLM(TemplateLM):
                 f"checkpoint {pretrained} only {self.model.config.vocab_size:,}: give the "
                 "tokenizer that it was trained with (tokenizer=...)"
             )
-        self._last_context: tuple[str, Tokens] | None = None
-        self._last_text: tuple[str, Tokens] | None = None
+        self.encoder = RequestEncoder(self.text, max_length=self.max_length, truncation=truncation)
         handles.announce(
             self, pretrained=self.pretrained, tokenizer=self.text, max_length=self.max_length
         )
@@ -159,15 +154,12 @@ class YOCOLM(TemplateLM):
     @property
     def eot_token_id(self) -> int:
         """End of text: EOS."""
-        if self.text.eos_token_id is None:
-            raise ValueError(f"the tokenizer {self.text.name} has no EOS token: define one")
-        return self.text.eos_token_id
+        return self.encoder.eos_token_id
 
     @property
     def prefix_token_id(self) -> int:
         """What a text without context is scored behind: BOS, else EOS."""
-        bos = self.text.bos_token_id
-        return self.eot_token_id if bos is None else bos
+        return self.encoder.prefix_token_id
 
     @property
     def max_gen_toks(self) -> int:
@@ -220,26 +212,6 @@ class YOCOLM(TemplateLM):
         """Text of token ids."""
         return self.text.decode(list(tokens))
 
-    def _encode_context(self, context: str) -> Tokens:
-        """As `_encode`, but what came last is not encoded again.
-
-        The choices of one question follow each other with the same context; where a document is
-        scored bin by bin, a context is what the pair before was as a whole.
-        """
-        if self._last_context is None or self._last_context[0] != context:
-            self._last_context = (context, self._encode_text(handles.expand(context)))
-        return self._last_context[1]
-
-    def _encode(self, string: str) -> Tokens:
-        """Tokens of a prompt that may hold handles."""
-        return np.asarray(self.tok_encode(handles.expand(string)), dtype=np.int32)
-
-    def _encode_text(self, text: str) -> Tokens:
-        """Tokens of a text, whatever it holds; the last one's are remembered."""
-        if self._last_text is None or self._last_text[0] != text:
-            self._last_text = (text, np.asarray(self.tok_encode(text), dtype=np.int32))
-        return self._last_text[1]
-
     # the three request types
 
     def loglikelihood(
@@ -255,31 +227,7 @@ class YOCOLM(TemplateLM):
     def _encode_pair(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, context: str, continuation: str
     ) -> tuple[Tokens, Tokens]:
-        """Tokens of a context and of its continuation as it is written behind it.
-
-        lm-eval's rules: white space at the end of a context belongs to the continuation; what is
-        scored without a context stands behind BOS.
-        """
-        stripped = context.rstrip()
-        continuation = context[len(stripped) :] + continuation
-        tokens = self._encode_context(stripped)
-        if not stripped or not len(tokens):
-            return self._encode_without_context(continuation)
-        whole = self._encode_text(handles.expand(stripped + continuation))
-        start = len(tokens)
-        if continuation and len(whole) <= start:
-            # the continuation has merged into the context's last token: score where they part
-            shared = tokens[: len(whole)] == whole[: len(tokens)]
-            parted = len(shared) if shared.all() else int(shared.argmin())
-            start = max(1, min(parted, len(whole) - 1))
-        return whole[:start] if start < len(tokens) else tokens, whole[start:]
-
-    def _encode_without_context(self, continuation: str) -> tuple[Tokens, Tokens]:
-        ids = self.tok_encode(handles.expand(continuation), add_special_tokens=False)
-        if ids[:1] != [self.prefix_token_id]:
-            ids = [self.prefix_token_id, *ids]
-        tokens = np.asarray(ids, dtype=np.int32)
-        return tokens[:1], tokens[1:]
+        return self.encoder.encode_pair(context, continuation)
 
     def _loglikelihood_tokens(
         self,
@@ -290,7 +238,9 @@ class YOCOLM(TemplateLM):
         results: dict[int, tuple[float, bool]] = {}
         pairs = []
         for index, (_, context, continuation) in enumerate(requests):
-            pair = self._fitted(np.asarray(context, np.int32), np.asarray(continuation, np.int32))
+            pair = self.encoder.fit(
+                np.asarray(context, np.int32), np.asarray(continuation, np.int32)
+            )
             # nothing is scored for an empty continuation, but the result keeps its place
             if not len(pair[1]):
                 results[index] = (0.0, True)
@@ -305,16 +255,16 @@ class YOCOLM(TemplateLM):
                 if key is not None:
                     self.cache_hook.add_partial("loglikelihood", key, results[index])
 
-        documents, others = find_documents(
+        chains, others = find_chains(
             [pairs[index] for index in scored], longer_than=self.chunk_size
         )
         apart = [scored[place] for place in others]
         questions = group_by_context([pairs[index] for index in apart])
-        total = sum(each.num_tokens for each in [*documents, *questions])
+        total = sum(each.num_tokens for each in [*chains, *questions])
         with self._progress("log-likelihoods", total, disable_tqdm) as bar:
-            for document in documents:
-                scores = score_spans(
-                    self.model, document, chunk_size=self.chunk_size, on_read=bar.update
+            for chain in chains:
+                scores = score_chain(
+                    self.model, chain, chunk_size=self.chunk_size, on_read=bar.update
                 )
                 record(scores, scored)
             for batch in batches(
@@ -404,9 +354,12 @@ class YOCOLM(TemplateLM):
         """Batches of tokenised prompts; a long prompt's text and tokens live in its batch only."""
         batch: list[tuple[int, Tokens, GenerationOptions]] = []
         num_tokens = 0
-        prompts = self._encoded_ahead([prompt for _, prompt, _ in waiting])
+        prompts = self.encoder.encode_ahead(
+            [prompt for _, prompt, _ in waiting],
+            num_ahead=NUM_AHEAD if self.device.type == "cuda" else 0,
+        )
         for (index, _, options), encoded in zip(waiting, prompts, strict=True):
-            tokens, _ = self._fitted(encoded, options.max_new_tokens)
+            tokens, _ = self.encoder.fit(encoded, options.max_new_tokens)
             if not len(tokens):
                 tokens = np.asarray([self.prefix_token_id], np.int32)
             full = num_tokens + len(tokens) > self.chunk_size or len(batch) == self.batch_size
@@ -417,44 +370,6 @@ class YOCOLM(TemplateLM):
             num_tokens += len(tokens)
         if batch:
             yield batch
-
-    def _encoded_ahead(self, prompts: Sequence[str]) -> Iterator[Tokens]:
-        """Tokens of each prompt, in order; while a GPU computes, the CPU encodes the next ones."""
-        num_ahead = ENCODERS if self.device.type == "cuda" else 0
-        if not num_ahead:
-            yield from map(self._encode, prompts)
-            return
-        with ThreadPoolExecutor(num_ahead) as pool:
-            encoding: deque[Future[Tokens]] = deque()
-            for prompt in prompts:
-                encoding.append(pool.submit(self._encode, prompt))
-                if len(encoding) > num_ahead:
-                    yield encoding.popleft().result()
-            while encoding:
-                yield encoding.popleft().result()
-
-    def _fitted(self, context: Tokens, continuation: Any) -> tuple[Tokens, Any]:
-        """The pair, its context shortened from the left where that was asked for.
-
-        Args:
-            continuation: tokens to be scored, of which the last is not read; or how many tokens
-                will be generated.
-        """
-        generated = isinstance(continuation, int)
-        behind = continuation if generated else max(len(continuation) - 1, 0)
-        room = self.max_length - behind
-        if len(context) <= room:
-            return context, continuation
-        if self.truncation == "left" and room > 0:
-            return context[len(context) - room :], continuation
-        remedy = "drop that length, or give truncation=left"
-        if room <= 0:
-            remedy = "generate fewer tokens" if generated else "shorten the continuation"
-        raise ValueError(
-            f"prompt is {len(context):,} tokens and {behind:,} more are to be "
-            f"{'generated' if generated else 'scored'}, but the model holds {self.max_length:,}: "
-            f"raise max_length, {remedy}"
-        )
 
     # progress
 

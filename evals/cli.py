@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +17,9 @@ QUICK_SETTINGS = {"lengths": ["1K", "2K"], "depths": 3, "trials": 1}
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command; a user's error is one line on stderr and exit status 2."""
+    # before torch is imported: threads that wait in a busy loop take the cores from each other, and
+    # a prefill on a machine that does something else besides became seven times slower
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments[:1] == ["run"]:
         return _run(arguments[1:])
@@ -62,6 +66,26 @@ def _parser() -> argparse.ArgumentParser:
     heatmap.add_argument("-o", "--output", help="picture to write: .png, .svg or .pdf")
     heatmap.add_argument("--csv", help="file for one row a cell")
     heatmap.add_argument("--title", help="a line above the picture")
+
+    compare = command("compare", _compare, "run benchmarks where results are missing, and compare")
+    compare.add_argument(
+        "models", nargs="+", help="checkpoints or folders of lm-eval's results; first the baseline"
+    )
+    compare.add_argument("--tasks", help="T1,T2: any of lm-eval's, and yoco_paper, yoco_long")
+    compare.add_argument("--data", help="folder of local benchmark data: TASK.jsonl, TASK/, ...")
+    compare.add_argument("--limit", type=int, help="documents a task")
+    compare.add_argument("--num-fewshot", type=int, help="examples a prompt")
+    compare.add_argument("--metadata", help="settings of our tasks, as a JSON object")
+    compare.add_argument("--steps", help="S1,S2: steps of training, one a model: draws a curve")
+    compare.add_argument("--paper", action="store_true", help="the paper's figures beside ours")
+    _add_model(compare)
+    _add_output(compare, "yoco-compare")
+
+    local = command("local-tasks", _local_tasks, "write task files: lm-eval's own, local data")
+    local.add_argument("data", help="folder of local benchmark data: TASK.jsonl, TASK/, ...")
+    local.add_argument("folder", help="folder to write, for lm_eval --include_path")
+    local.add_argument("--tasks", required=True, help="T1,T2: any of lm-eval's")
+    local.add_argument("--num-fewshot", type=int, help="examples a prompt will have")
 
     convert = command("convert", _convert, "rewrite a checkpoint as safetensors and config.json")
     convert.add_argument("src", help="checkpoint folder, official or Hugging Face")
@@ -142,45 +166,38 @@ def _demo(options: argparse.Namespace) -> int:
     return _run_and_draw({"pretrained": "demo"}, "yoco_needle", settings, "auto", options.output)
 
 
+def _model_args(options: argparse.Namespace) -> dict[str, Any]:
+    names = ("tokenizer", "device", "dtype", "chunk_size", "max_length", "rope_precision")
+    return {name: getattr(options, name) for name in (*names, "backend")}
+
+
 def _needle(options: argparse.Namespace) -> int:
     settings = _settings(options)
     task = "yoco_needle" if settings.get("needles", 1) <= 1 else "yoco_multi_needle"
     if options.ask == "all":
         task = "yoco_multi_needle_all"
-    model_args = _model_args(options, options.pretrained)
+    model_args = {"pretrained": options.pretrained, **_model_args(options)}
     return _run_and_draw(model_args, task, settings, options.batch_size, options.output)
 
 
-def _model_args(options: argparse.Namespace, pretrained: str) -> dict[str, Any]:
-    names = (
-        "tokenizer",
-        "device",
-        "dtype",
-        "chunk_size",
-        "max_length",
-        "rope_precision",
-        "backend",
-    )
-    return {"pretrained": pretrained, **{name: getattr(options, name) for name in names}}
-
-
 def _nll(options: argparse.Namespace) -> int:
-    from evals.needle_run import run_needles
+    from evals.task_run import run_task
     from heatmaps.models import ModelRun, labels_of
     from heatmaps.nll_report import write_nll
+    from tasks.lengths import parse_length
 
     settings = {
         "documents": options.documents,
         "num_documents": options.num_documents,
-        "lengths": options.length,
+        "lengths": options.length and parse_length(options.length),
         "bins_per_octave": options.bins_per_octave,
     }
     output = Path(options.output)
     names = list(dict.fromkeys(options.pretrained))
     models = []
     for name, label in zip(names, labels_of([ModelRun(name=name) for name in names]), strict=True):
-        results = run_needles(
-            _model_args(options, name),
+        results = run_task(
+            {"pretrained": name, **_model_args(options)},
             task="yoco_nll",
             metadata={key: value for key, value in settings.items() if value is not None},
             batch_size=options.batch_size,
@@ -201,10 +218,10 @@ def _run_and_draw(
     batch_size: str,
     output: str,
 ) -> int:
-    from evals.needle_run import run_needles
+    from evals.task_run import run_task
     from heatmaps.report import write_heatmap
 
-    results = run_needles(
+    results = run_task(
         model_args, task=task, metadata=settings, batch_size=batch_size, output=Path(output)
     )
     if results is None:
@@ -221,6 +238,51 @@ def _heatmap(options: argparse.Namespace) -> int:
 
     print(write_heatmap(options.results, options.output, options.csv, title=options.title))
     return 0
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from evals.checkpoint_runs import RunSettings
+    from evals.compare import compare
+
+    settings = RunSettings(
+        tasks=_listed(options.tasks),
+        data=Path(options.data) if options.data else None,
+        limit=options.limit,
+        num_fewshot=options.num_fewshot,
+        metadata=_json_object("--metadata", options.metadata),
+        model_args=_model_args(options),
+        batch_size=options.batch_size,
+    )
+    steps = [float(step) for step in _listed(options.steps)] or None
+    text = compare(options.models, settings, options.output, steps=steps, paper=options.paper)
+    if text is not None:
+        print(text)
+    return 0
+
+
+def _local_tasks(options: argparse.Namespace) -> int:
+    from evals.local_tasks import write_task_files
+
+    names = _listed(options.tasks)
+    for path in write_task_files(
+        names, options.data, options.folder, num_fewshot=options.num_fewshot
+    ):
+        print(path)
+    return 0
+
+
+def _listed(text: str | None) -> list[str]:
+    return [part.strip() for part in (text or "").split(",") if part.strip()]
+
+
+def _json_object(name: str, text: str | None) -> dict[str, Any]:
+    try:
+        value = json.loads(text or "{}")
+    except ValueError as error:
+        raise ValueError(f"{name} is {text!r}, which is not JSON: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{name} is {text!r}: it must be a JSON object, {{...}}")
+    return value
 
 
 def _convert(options: argparse.Namespace) -> int:

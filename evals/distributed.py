@@ -50,6 +50,14 @@ class Processes:
         dist.gather_object(obj, result, dst=dst)
         return result
 
+    def from_first(self, obj: Any) -> Any:
+        """The object of rank 0, on all ranks."""
+        if self.world_size == 1:
+            return obj
+        objects = [obj]
+        dist.broadcast_object_list(objects, src=0)
+        return objects[0]
+
     def barrier(self) -> None:
         """Waits for all ranks."""
         if self.world_size > 1:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import itertools
+import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +12,15 @@ from pathlib import Path
 from tasks.haystacks import Haystack, load_haystack
 from tasks.texts import dataset_texts, file_paths, read_text
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class Document:
     """Where one document is found.
 
     Attributes:
-        name: Short, for people; two documents may share it, but not their hash.
+        name: Short, for people; two documents may share it, but not their text.
         haystack: The spec of `load_haystack` that reads it.
     """
 
@@ -29,7 +33,8 @@ class Document:
 
 
 def find_documents(spec: str, limit: int | None = None) -> list[Document]:
-    """The documents that a spec names, in their order; those that hold no text are passed over.
+    """The documents that a spec names, in their order, each text once; one that holds no text is
+    passed over.
 
     Args:
         spec: One of
@@ -44,7 +49,7 @@ def find_documents(spec: str, limit: int | None = None) -> list[Document]:
     kind, _, argument = spec.partition(":")
     match kind:
         case "stdlib" if not argument:
-            found = iter([Document("stdlib", "stdlib")])
+            found = iter([(Document("stdlib", "stdlib"), "stdlib")])
         case "files" if argument:
             found = _files(argument)
         case "hf" if argument:
@@ -54,20 +59,32 @@ def find_documents(spec: str, limit: int | None = None) -> list[Document]:
                 f"documents {spec!r} are unknown: "
                 "use stdlib, files:GLOB or hf:DATASET[:CONFIG][:SPLIT]"
             )
-    documents = list(itertools.islice(found, limit))
+    documents = list(itertools.islice(_distinct(found), limit))
     if not documents:
         raise ValueError(f"documents {spec!r} hold no text: name some that do")
     return documents
 
 
-def _files(pattern: str) -> Iterator[Document]:
+def _distinct(found: Iterator[tuple[Document, str]]) -> Iterator[Document]:
+    """The documents whose texts are not blank, and no copy of one before."""
+    names: dict[bytes, str] = {}
+    for document, text in found:
+        if not text or text.isspace():
+            continue
+        digest = hashlib.sha256(text.encode()).digest()
+        if digest in names:
+            _log.warning("document %s is left out: a copy of %s", document.name, names[digest])
+            continue
+        names[digest] = document.name
+        yield document
+
+
+def _files(pattern: str) -> Iterator[tuple[Document, str]]:
     for path in file_paths(pattern):
-        if not read_text(path).isspace() and path.stat().st_size:
-            yield Document(path.name, f"file:{path}")
+        yield Document(path.name, f"file:{path}"), read_text(path)
 
 
-def _rows(dataset: str) -> Iterator[Document]:
+def _rows(dataset: str) -> Iterator[tuple[Document, str]]:
     name = Path(dataset.partition(":")[0]).name
     for number, text in enumerate(dataset_texts(dataset)):
-        if text and not text.isspace():
-            yield Document(f"{name}#{number}", f"row:{number}:{dataset}")
+        yield Document(f"{name}#{number}", f"row:{number}:{dataset}"), text

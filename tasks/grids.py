@@ -158,7 +158,8 @@ def docs_from_metadata(metadata: Mapping[str, Any]) -> NeedleDocs:
     name as `tokenizer` or `pretrained`.
 
     Raises:
-        ValueError: If a setting is wrong, there is no tokenizer, or a length is beyond the model.
+        ValueError: If a setting is wrong, there is no tokenizer, a length is beyond the model, or
+            nobody says what its limit is.
     """
     settings = NeedleSettings.from_metadata(metadata)
     limit = max_length_of(metadata)

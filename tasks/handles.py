@@ -58,11 +58,6 @@ def to_handle(plan: Plan) -> str:
     return _OPENING + content.replace(_CLOSING, "|\\u003e") + _CLOSING
 
 
-def has_handle(text: str) -> bool:
-    """Whether the text holds a handle."""
-    return _HANDLE.search(text) is not None
-
-
 def expand(text: str) -> str:
     """The text with every handle replaced by the prompt it stands for.
 

@@ -16,7 +16,7 @@ from lm_eval.api.instance import Instance
 from lm_eval.api.task import ConfigurableTask
 
 from tasks import handles
-from tasks.cuts import cut_document
+from tasks.cuts import FIRST_EDGE, cut_document
 from tasks.documents import Document, find_documents
 from tasks.haystacks import load_haystack
 from tasks.lengths import parse_lengths
@@ -51,6 +51,11 @@ class DocumentSettings:
         require_whole("bins_per_octave", self.bins_per_octave, least=1)
         if self.num_documents is not None:
             require_whole("num_documents", self.num_documents, least=1)
+        if self.max_tokens < FIRST_EDGE:
+            raise ValueError(
+                f"lengths {', '.join(map(str, self.lengths))} do not fill the first bin of "
+                f"{FIRST_EDGE} tokens: give a longer one"
+            )
 
     @property
     def max_tokens(self) -> int:

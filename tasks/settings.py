@@ -31,10 +31,20 @@ def require_whole(name: str, value: Any, *, least: int) -> None:
 
 
 def max_length_of(metadata: Mapping[str, Any]) -> int | None:
-    """The tokens that the run's model takes, as its backend or its arguments say; None for any."""
+    """The tokens that the run's model takes, as its backend or its arguments say; None for any.
+
+    Raises:
+        ValueError: If neither says it: lm-eval's other backends cut what is too long, with a
+            needle at its beginning, and go on.
+    """
     given = metadata.get("max_length")
     limit = parse_length(given) if given is not None else None
     backend = _backend_of(metadata)
+    if backend is None and limit is None:
+        raise ValueError(
+            "nobody says how many tokens this model takes, and a longer prompt might be cut "
+            "silently: add max_length=N to --model_args or to --metadata"
+        )
     if backend and backend.max_length is not None:
         return min(backend.max_length, limit or backend.max_length)
     return limit

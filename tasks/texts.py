@@ -33,13 +33,13 @@ def file_paths(pattern: str) -> list[Path]:
 
 
 def read_text(path: Path) -> str:
-    """The text of a file in UTF-8.
+    """The text of a file in UTF-8, its line ends as they are.
 
     Raises:
         ValueError: If it is in another encoding.
     """
     try:
-        return path.read_text(encoding="utf-8")
+        return path.read_bytes().decode("utf-8")
     except UnicodeDecodeError as error:
         raise ValueError(
             f"text file {path} is not UTF-8 at byte {error.start}: convert it or leave it out"

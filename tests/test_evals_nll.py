@@ -76,7 +76,7 @@ def test_a_document_is_one_pass_whatever_its_bins(
     lm: YOCOLM, docs: DocumentDocs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read, encoded = [], []
-    model_read, encode = lm.model.read, lm.tok_encode
+    model_read, encode = lm.model.read, lm.text.encode
 
     def count_tokens(tokens: torch.Tensor, *rest: Any) -> Any:
         read.append(len(tokens))
@@ -86,9 +86,10 @@ def test_a_document_is_one_pass_whatever_its_bins(
         encoded.append(len(text))
         return encode(text, **options)
 
-    monkeypatch.setattr(lm.model, "read", count_tokens)
-    monkeypatch.setattr(lm, "tok_encode", count_chars)
+    # the task has its own use of the tokenizer
     doc = docs[0]
+    monkeypatch.setattr(lm.model, "read", count_tokens)
+    monkeypatch.setattr(lm.text, "encode", count_chars)
     together = ask(lm, doc, request_texts(doc))
     assert sum(read) == doc["edges"][-1] - 1 and max(read) == lm.chunk_size
     # each beginning of the text once, though it ends one bin and begins another; the first also

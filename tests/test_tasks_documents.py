@@ -29,6 +29,13 @@ def test_files_are_documents_of_their_own(tmp_path: Path) -> None:
     assert load_haystack(f"files:{tmp_path}/*.txt").text == " first\n\nsecond\n\n \n"
 
 
+def test_a_copy_is_left_out_and_said(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    for name, text in (("a.txt", "one\r\n"), ("b.txt", "one\r\n"), ("c.txt", "one\n")):
+        (tmp_path / name).write_bytes(text.encode())
+    assert texts(f"files:{tmp_path}/*") == [("a.txt", "one\r\n"), ("c.txt", "one\n")]
+    assert caplog.messages == ["document b.txt is left out: a copy of a.txt"]
+
+
 def test_rows_of_a_dataset(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
     folder = tmp_path / "set"

@@ -225,6 +225,9 @@ def test_another_tokenizer_without_local_tokens_falls_back_and_says_so(
 
 def test_what_a_run_needs(book: str, tmp_path: Path) -> None:
     metadata = {"haystack": book, "lengths": [800, "1M"], "depths": 1}
+    with pytest.raises(ValueError, match="nobody says how many tokens this model takes"):
+        docs_from_metadata({**metadata, "tokenizer": str(tmp_path)})
+    metadata["max_length"] = "1M"
     with pytest.raises(ValueError, match="no tokenizer to measure lengths with"):
         docs_from_metadata(metadata)
     tasks_samples.definition("gpt2").save(str(tmp_path / "tokenizer.json"))

@@ -43,6 +43,7 @@ def metadata(tmp_path: Path) -> dict[str, Any]:
     tasks_samples.definition("digits").save(str(tmp_path / "tokenizer.json"))
     (tmp_path / "book.txt").write_text(tasks_samples.PROSE)
     return {
+        "max_length": 4096,
         "tokenizer": str(tmp_path),
         "haystack": f"files:{tmp_path}/book.txt",
         "lengths": [600, 900],

@@ -24,6 +24,7 @@ def metadata(tmp_path: Path) -> dict[str, Any]:
     (tmp_path / "a.txt").write_text(tasks_samples.PROSE + tasks_samples.CHINESE)
     (tmp_path / "b.txt").write_text(tasks_samples.CODE[:500])
     return {
+        "max_length": 4096,
         "tokenizer": str(tmp_path),
         "documents": f"files:{tmp_path}/*.txt",
         "lengths": [300, 900],
@@ -107,6 +108,7 @@ def test_figures_of_a_document() -> None:
     [
         ({"length": 64}, "unknown setting 'length': did you mean 'lengths'"),
         ({"lengths": "4Q"}, "length '4Q' is not a positive whole number"),
+        ({"lengths": [8, 63]}, "lengths 8, 63 do not fill the first bin of 64 tokens"),
         ({"bins_per_octave": 0}, "bins_per_octave=0 is not a whole number of at least 1"),
         ({"num_documents": 0}, "num_documents=0 is not a whole number of at least 1"),
         ({"documents": "books"}, "documents 'books' are unknown"),

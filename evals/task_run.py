@@ -1,4 +1,4 @@
-"""One run of the needle grid, as `yoco needle` and `yoco demo` make it, through lm-eval."""
+"""One of our tasks run through lm-eval, as `yoco needle`, `yoco nll` and `yoco demo` do."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import _yoco_lm_eval_bridge as bridge
 
 
-def run_needles(
+def run_task(
     model_args: Mapping[str, Any],
     *,
     task: str,
@@ -18,12 +18,12 @@ def run_needles(
     batch_size: int | str = "auto",
     output: Path,
 ) -> Path | None:
-    """Runs one needle task and writes lm-eval's own result and sample files.
+    """Runs one task and writes lm-eval's own result and sample files.
 
     Args:
         model_args: of `evals.backend.YOCOLM`.
-        task: one of our tasks ("yoco_needle").
-        metadata: the task's settings (`tasks.grids.NeedleSettings`).
+        task: one of our tasks ("yoco_needle", "yoco_nll").
+        metadata: the task's settings (`tasks.grids.NeedleSettings`, `tasks.nll.DocumentSettings`).
         output: folder; lm-eval makes one folder a model inside.
 
     Returns:

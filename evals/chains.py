@@ -1,4 +1,4 @@
-"""Log-likelihoods of long texts: a document's positions are all scored in one pass over it.
+"""Log-likelihoods of long texts: requests that follow one another are scored in one pass.
 
 Legend: T tokens of the document, R rows.
 """
@@ -19,7 +19,7 @@ from yoco import YOCO, Rows
 
 
 @dataclass(frozen=True)
-class Document:
+class Chain:
     """Requests that are spans of one token sequence.
 
     Attributes:
@@ -37,10 +37,10 @@ class Document:
         return len(self.tokens) - 1
 
 
-def find_documents(
+def find_chains(
     pairs: Sequence[tuple[Tokens, Tokens]], *, longer_than: int
-) -> tuple[list[Document], list[int]]:
-    """Which (context, continuation) pairs are read as documents, longest first.
+) -> tuple[list[Chain], list[int]]:
+    """Which (context, continuation) pairs are read as chains, longest first.
 
     Those that follow one another, the context of each being the context and the continuation of
     the one before; and any whose continuation alone is `longer_than` so many tokens.
@@ -49,7 +49,7 @@ def find_documents(
         pairs: no context and no continuation is empty.
 
     Returns:
-        The documents, and the indices of all other pairs.
+        The chains, and the indices of all other pairs.
     """
     hashes = [_prefix_hashes(*pair) for pair in pairs]
     # equal requests are one, with several indices
@@ -61,24 +61,24 @@ def find_documents(
     def length(key: tuple[bytes, bytes]) -> int:
         return sum(map(len, pairs[indices[key][0]]))
 
-    documents, others, taken = [], [], set()
+    chains, others, taken = [], [], set()
     for key in sorted(indices, key=length, reverse=True):
-        chain: list[tuple[bytes, bytes]] = []
+        links: list[tuple[bytes, bytes]] = []
         link: tuple[bytes, bytes] | None = key
         while link is not None and link not in taken:
-            chain.append(link)
+            links.append(link)
             taken.add(link)
             link = ending_with.get(link[0])
         context, continuation = pairs[indices[key][0]]
-        if len(chain) > 1 or (chain and len(continuation) > longer_than):
+        if len(links) > 1 or (links and len(continuation) > longer_than):
             spans = []
-            for each in reversed(chain):
+            for each in reversed(links):
                 stop = length(each)
                 spans += [(index, stop - len(pairs[index][1]), stop) for index in indices[each]]
-            documents.append(Document(np.concatenate((context, continuation)), spans))
-        elif chain:
+            chains.append(Chain(np.concatenate((context, continuation)), spans))
+        elif links:
             others += indices[key]
-    return documents, sorted(others)
+    return chains, sorted(others)
 
 
 def _prefix_hashes(context: Tokens, continuation: Tokens) -> tuple[bytes, bytes]:
@@ -89,20 +89,20 @@ def _prefix_hashes(context: Tokens, continuation: Tokens) -> tuple[bytes, bytes]
     return context_digest, digest.digest()
 
 
-def score_spans(
-    model: YOCO, document: Document, *, chunk_size: int, on_read: OnRead
+def score_chain(
+    model: YOCO, chain: Chain, *, chunk_size: int, on_read: OnRead
 ) -> list[tuple[int, float, bool]]:
-    """Scores every request of a document in one pass.
+    """Scores every request of a chain in one pass.
 
     Returns:
         (index of the request, log-likelihood in nats, whether greedy decoding would give it).
     """
-    first_scored = document.spans[0][1]
+    first_scored = chain.spans[0][1]
     parts = [
         (log_probs.cpu(), greedy.cpu())
         for log_probs, greedy in document_log_probs(
             model,
-            document.tokens,
+            chain.tokens,
             first_scored=first_scored,
             chunk_size=chunk_size,
             on_read=on_read,
@@ -111,7 +111,7 @@ def score_spans(
     log_probs = torch.cat([part for part, _ in parts]).double()
     greedy = torch.cat([part for _, part in parts])
     results = []
-    for index, start, stop in document.spans:
+    for index, start, stop in chain.spans:
         span = slice(start - first_scored, stop - first_scored)
         results.append((index, float(log_probs[span].sum()), bool(greedy[span].all())))
     return results

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from evals.documents import Document, find_documents, score_document, score_spans
+from evals.chains import Chain, find_chains, score_chain, score_document
 from evals.scoring import Tokens
 from yoco import YOCO
 
@@ -46,14 +46,14 @@ def test_pairs_that_follow_one_another_are_one_document() -> None:
     alone = (random_tokens(12, 2), random_tokens(3, 3))
     order = np.random.default_rng(0).permutation(len(pairs) + 1)
     shuffled = [[*pairs, alone][place] for place in order]
-    documents, others = find_documents(shuffled, longer_than=1000)
+    chains, others = find_chains(shuffled, longer_than=1000)
     assert [order[place] for place in others] == [len(pairs)]
-    assert [document.tokens.tolist() for document in documents] == [first.tolist(), second.tolist()]
-    assert [[(order[i], start, stop) for i, start, stop in d.spans] for d in documents] == [
+    assert [chain.tokens.tolist() for chain in chains] == [first.tolist(), second.tolist()]
+    assert [[(order[i], start, stop) for i, start, stop in chain.spans] for chain in chains] == [
         [(0, 1, 2), (1, 2, 7), (2, 7, 8), (3, 8, 25), (4, 25, 40)],
         [(5, 5, 9), (6, 9, 30)],
     ]
-    assert documents[0].num_tokens == 39
+    assert chains[0].num_tokens == 39
 
 
 def test_other_pairs_stay_what_they_are() -> None:
@@ -61,26 +61,26 @@ def test_other_pairs_stay_what_they_are() -> None:
     pairs = [(context, random_tokens(4, seed)) for seed in range(1, 5)]
     # one token of the context differs, or the continuation before is another
     pairs += bins(random_tokens(40, 7))[::2]
-    assert find_documents(pairs, longer_than=1000) == ([], list(range(len(pairs))))
+    assert find_chains(pairs, longer_than=1000) == ([], list(range(len(pairs))))
 
 
 def test_a_long_continuation_is_a_document_and_equal_requests_are_read_once() -> None:
     pair = (random_tokens(3, 0), random_tokens(9, 1))
-    assert find_documents([pair], longer_than=9) == ([], [0])
-    documents, others = find_documents([pair, pair], longer_than=8)
-    assert others == [] and [d.spans for d in documents] == [[(0, 3, 12), (1, 3, 12)]]
+    assert find_chains([pair], longer_than=9) == ([], [0])
+    chains, others = find_chains([pair, pair], longer_than=8)
+    assert others == [] and [chain.spans for chain in chains] == [[(0, 3, 12), (1, 3, 12)]]
     repeated = [pair for pair in bins(random_tokens(40, 0)) for _ in range(2)]
-    documents, others = find_documents(repeated, longer_than=1000)
-    assert others == [] and len(documents) == 1
-    assert sorted(index for index, _, _ in documents[0].spans) == list(range(10))
+    chains, others = find_chains(repeated, longer_than=1000)
+    assert others == [] and len(chains) == 1
+    assert sorted(index for index, _, _ in chains[0].spans) == list(range(10))
 
 
 def test_where_documents_part_each_request_is_scored_once() -> None:
     stem = bins(random_tokens(40, 0))
     branch = (random_tokens(40, 0)[:25], random_tokens(30, 5))
-    documents, others = find_documents([*stem, branch], longer_than=1000)
+    chains, others = find_chains([*stem, branch], longer_than=1000)
     # the longer way takes the stem
-    assert [index for index, _, _ in documents[0].spans] == [0, 1, 2, 3, 5]
+    assert [index for index, _, _ in chains[0].spans] == [0, 1, 2, 3, 5]
     assert others == [4]
 
 
@@ -91,9 +91,9 @@ def test_every_bin_equals_its_own_forward(any_model: YOCO, chunk_size: int) -> N
     best = any_model(torch.from_numpy(document[None, :7].astype(np.int64)))[0, -1].argmax()
     document[7] = int(best)
     pairs = bins(document)
-    (found,), others = find_documents(pairs, longer_than=1000)
+    (found,), others = find_chains(pairs, longer_than=1000)
     assert not others
-    results = score_spans(any_model, found, chunk_size=chunk_size, on_read=ignore)
+    results = score_chain(any_model, found, chunk_size=chunk_size, on_read=ignore)
     expected = [brute_force(any_model, *pair) for pair in pairs]
     assert [index for index, _, _ in results] == list(range(len(pairs)))
     assert [total for _, total, _ in results] == pytest.approx(
@@ -102,15 +102,15 @@ def test_every_bin_equals_its_own_forward(any_model: YOCO, chunk_size: int) -> N
     assert [greedy for _, _, greedy in results] == [greedy for _, greedy in expected]
     assert any(greedy for _, _, greedy in results)
     # negative control: edges one token away give others
-    moved = Document(document, [(0, 2, 3), (1, 3, 8)])
-    off = score_spans(any_model, moved, chunk_size=chunk_size, on_read=ignore)
+    moved = Chain(document, [(0, 2, 3), (1, 3, 8)])
+    off = score_chain(any_model, moved, chunk_size=chunk_size, on_read=ignore)
     assert off[0][1] != pytest.approx(expected[0][0], abs=TOLERANCE)
 
 
 def test_a_document_is_read_once(any_model: YOCO) -> None:
     read: list[int] = []
-    (document,), _ = find_documents(bins(random_tokens(40, 3)), longer_than=1000)
-    score_spans(any_model, document, chunk_size=16, on_read=read.append)
+    (chain,), _ = find_chains(bins(random_tokens(40, 3)), longer_than=1000)
+    score_chain(any_model, chain, chunk_size=16, on_read=read.append)
     assert read == [16, 16, 7]
 
 

@@ -1,0 +1,245 @@
+"""Every task of one checkpoint with one loaded model: what is complete is kept, the rest run."""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from jinja2 import TemplateError
+
+from evals.backend import YOCOLM
+from evals.catalogue import Catalogue, TaskUnit
+from evals.distributed import Processes
+from evals.evaluation import evaluate
+from evals.run_keys import ModelKey, RunKey, model_key, run_key
+from evals.runs import RunStore
+from tasks import local_data
+
+# what datasets, templates and a task's own functions raise over data that are not as expected
+LOADING_FAULTS = (OSError, ValueError, TypeError, LookupError, TemplateError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """What is the same for every model that is compared.
+
+    Attributes:
+        tasks: names of tasks, groups or tags of lm-eval's catalogue.
+        data: folder of local benchmark data (`tasks.local_data`); None for the hub's.
+        limit: documents of a task; None for all.
+        num_fewshot: examples in a prompt; None for each task's own number.
+        metadata: settings of the tasks that take any.
+        model_args: of `evals.backend.YOCOLM`, without `pretrained`.
+        batch_size: prompts run together.
+    """
+
+    tasks: Sequence[str]
+    data: Path | None = None
+    limit: int | None = None
+    num_fewshot: int | None = None
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    model_args: Mapping[str, Any] = field(default_factory=dict)
+    batch_size: int | str = "auto"
+
+    def __post_init__(self) -> None:
+        for name, least in (("limit", 1), ("num_fewshot", 0)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise ValueError(f"{name} is {value}: it must be at least {least}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlannedTask:
+    """A task, and what to change in its configuration to read local data."""
+
+    unit: TaskUnit
+    changes: dict[str, Any]
+    data_sha256: str | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What is to be run of every checkpoint."""
+
+    settings: RunSettings
+    catalogue: Catalogue
+    tasks: list[PlannedTask]
+
+
+def plan_runs(catalogue: Catalogue, settings: RunSettings) -> Plan:
+    """The tasks of the catalogue, their local data found and read.
+
+    Raises:
+        FileNotFoundError, ValueError: data are missing, or cannot be read.
+    """
+    planned = []
+    for unit in catalogue.units:
+        changes: dict[str, Any] = {}
+        sha256 = None
+        if settings.data is not None and unit.is_group:
+            raise ValueError(
+                f"{unit.name} defines its tasks within itself, and these cannot read local data: "
+                "leave it out, or leave out --data"
+            )
+        if settings.data is not None and local_data.reads_hub(unit.config):
+            changes = local_data.overrides(
+                unit.config, settings.data, num_fewshot=settings.num_fewshot
+            )
+            sha256 = changes["dataset_kwargs"]["local"]["sha256"]
+        planned.append(PlannedTask(unit=unit, changes=changes, data_sha256=sha256))
+    return Plan(settings=settings, catalogue=catalogue, tasks=planned)
+
+
+def keys_of(pretrained: str, plan: Plan) -> list[RunKey]:
+    """The key of each task's run of a checkpoint, which is read for that but not loaded.
+
+    Raises:
+        FileNotFoundError, ValueError: the checkpoint, an argument or a setting is wrong.
+    """
+    settings = plan.settings
+    model = model_key(_model_args(pretrained, settings))
+    return [
+        run_key(
+            model,
+            plan.catalogue,
+            task.unit,
+            metadata=settings.metadata,
+            data_sha256=task.data_sha256,
+            limit=settings.limit,
+            num_fewshot=settings.num_fewshot,
+        )
+        for task in plan.tasks
+    ]
+
+
+def run_checkpoint(
+    pretrained: str,
+    label: str,
+    keys: Sequence[RunKey],
+    plan: Plan,
+    store: RunStore,
+) -> list[Path]:
+    """Runs what the store lacks of a checkpoint's tasks; the model is loaded only for that.
+
+    Args:
+        label: of the checkpoint, for the lines that say what is going on.
+        keys: of its runs of the tasks (`keys_of`).
+
+    Returns:
+        The folder of each task's completed run.
+
+    Raises:
+        FileNotFoundError, ValueError: an argument, a setting or a task's data are wrong, or the
+            checkpoint has changed.
+    """
+    processes = Processes()
+    # decided once: another process might look when the first has just completed a run
+    found = processes.from_first([store.find(key) for key in keys] if processes.rank == 0 else None)
+    missing = [index for index, folder in enumerate(found) if folder is None]
+
+    def say(text: str) -> None:
+        if processes.rank == 0:
+            print(f"{label}: {text}", file=sys.stderr)
+
+    say(f"{len(keys) - len(missing)} of {len(keys)} tasks complete")
+    if not missing:
+        return found
+    model_args = _model_args(pretrained, plan.settings)
+    lm = YOCOLM(**model_args, batch_size=plan.settings.batch_size)
+    try:
+        for count, index in enumerate(missing, start=1):
+            say(f"{keys[index].task} ({count} of {len(missing)})")
+            found[index] = _run(lm, model_args, keys[index], plan, plan.tasks[index], store)
+    finally:
+        # one model in memory at a time
+        del lm
+        gc.collect()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+    return found
+
+
+def _model_args(pretrained: str, settings: RunSettings) -> dict[str, Any]:
+    given = {"pretrained": pretrained, **settings.model_args}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _run(
+    lm: YOCOLM,
+    model_args: Mapping[str, Any],
+    key: RunKey,
+    plan: Plan,
+    task: PlannedTask,
+    store: RunStore,
+) -> Path:
+    """Runs one task; requests that a killed run had answered are not asked again."""
+    settings, catalogue = plan.settings, plan.catalogue
+    workspace = lm.processes.from_first(store.workspace(key) if lm.rank == 0 else None)
+    changes = dict(task.changes)
+    if task.unit.takes_settings:
+        # as lm-eval: the task's own, under the model's arguments, under what was asked for
+        changes["metadata"] = task.unit.settings({**model_args, **settings.metadata})
+    loaded = _loaded(catalogue, task, changes)
+    written = workspace / "results"
+    results = evaluate(
+        lm,
+        loaded,
+        catalogue.manager,
+        model_args=model_args,
+        batch_size=settings.batch_size,
+        limit=settings.limit,
+        num_fewshot=settings.num_fewshot,
+        requests=workspace / "requests",
+        output=written,
+    )
+    # all have closed their files before they are moved
+    lm.processes.barrier()
+    folder = None
+    if results is not None:
+        _check_record(results, key.model, str(model_args["pretrained"]))
+        folder = store.complete(key, written, pretrained=str(model_args["pretrained"]))
+    return lm.processes.from_first(folder)
+
+
+def _loaded(catalogue: Catalogue, task: PlannedTask, changes: Mapping[str, Any]) -> list[Any]:
+    """lm-eval's task objects, what is wrong with their data said in one line."""
+    unit = task.unit
+    try:
+        return catalogue.load(unit, changes)
+    except LOADING_FAULTS as error:
+        reason = next(iter(str(error).splitlines()), type(error).__name__)
+        if task.data_sha256 is not None:
+            local = changes["dataset_kwargs"]["local"]
+            place = local["folder"] or ", ".join(local["splits"].values())
+            raise ValueError(
+                f"{place} does not fit {unit.name} ({type(error).__name__}: {reason}): give it the "
+                f"columns of {unit.config['dataset_path']}"
+            ) from error
+        if isinstance(error, OSError) and local_data.reads_hub(unit.config):
+            raise FileNotFoundError(
+                f"{unit.config['dataset_path']}, the data of {unit.name}, cannot be had from the "
+                f"hub ({reason}): give local files with --data, or fill the hub's cache"
+            ) from error
+        raise
+
+
+def _check_record(results: Path, model: ModelKey, pretrained: str) -> None:
+    """That what ran is what the key says.
+
+    Raises:
+        ValueError: the checkpoint's files have changed in the meantime.
+    """
+    config = json.loads(results.read_bytes())["config"]
+    if config["model_sha"] != model.checkpoint_sha256:
+        raise ValueError(f"{pretrained} has changed while it was run: run again once it is whole")
+    assert config["tokenizer_sha"] == model.tokenizer_sha256
+    assert config["model_dtype"] == model.dtype
+    assert torch.device(config["model_device"]).type == model.device_type
+    assert config["kernels"] == model.kernels
+    assert config["rope_precision"] == model.rope_precision

@@ -1,0 +1,136 @@
+"""`yoco compare`: checkpoints, run where results are missing, and results that exist already."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from evals.catalogue import Catalogue
+from evals.checkpoint_runs import RunSettings, keys_of, plan_runs, run_checkpoint
+from evals.distributed import Processes
+from evals.runs import RunStore
+from heatmaps.models import ModelRun, labels_of
+from yoco.loading import resolve_path
+
+CHECKPOINT_FILES = ("config.json", "params.json")
+
+
+def compare(
+    models: Sequence[str],
+    settings: RunSettings,
+    output: str | Path,
+    *,
+    steps: Sequence[float] | None = None,
+    paper: bool = False,
+) -> str | None:
+    """Runs what is missing, one model in memory at a time, and writes the comparison.
+
+    Args:
+        models: checkpoints (folders, embedded names), or results of lm-eval (folders, files), of
+            any model; the first is the baseline.
+        output: folder for the comparison, and for the runs of checkpoints.
+        steps: of training, one for each model, if they are snapshots of one run.
+        paper: whether the paper's published rows stand beside.
+
+    Returns:
+        The text for the terminal; None on the other ranks of a run of several processes.
+
+    Raises:
+        FileNotFoundError, ValueError: a model, a task, a setting or the data are wrong; nearly
+            all of it is found out before the first model runs.
+    """
+    output = Path(output)
+    if len(models) < 2:
+        raise ValueError("only one model is given: name two or more to compare")
+    if steps is not None and len(steps) != len(models):
+        raise ValueError(
+            f"{len(steps)} steps are given for {len(models)} models: give each model its step"
+        )
+    labels = model_labels(models)
+    checkpoints = [name for name in models if is_checkpoint(name)]
+    results = {name: [Path(name)] for name in models if name not in checkpoints}
+    if checkpoints and not settings.tasks:
+        raise ValueError(f"{checkpoints[0]} is to be run, but on no task: add --tasks yoco_paper")
+    catalogue = Catalogue(settings.tasks)
+    for name in results:
+        check_results(name, [unit.name for unit in catalogue.units if not unit.is_group])
+    plan = plan_runs(catalogue, settings)
+    keys = {name: keys_of(name, plan) for name in checkpoints}
+    store = RunStore(output)
+    is_first = Processes().rank == 0
+    with store.locked() if is_first else contextlib.nullcontext():
+        for name in checkpoints:
+            results[name] = run_checkpoint(name, labels[name], keys[name], plan, store)
+        if not is_first:
+            return None
+        from heatmaps.comparison_report import write_comparison
+
+        return write_comparison(
+            [(labels[name], results[name]) for name in models], output, steps=steps, paper=paper
+        )
+
+
+def model_labels(models: Sequence[str]) -> dict[str, str]:
+    """A short label for each model, unique among them.
+
+    Raises:
+        ValueError: two are the same.
+    """
+    for name in models:
+        same = [other for other in models if Path(other).resolve() == Path(name).resolve()]
+        if len(same) > 1:
+            raise ValueError(f"{name} is given {len(same)} times: give each model once")
+    labels = labels_of([ModelRun(name=name) for name in models])
+    return dict(zip(models, labels, strict=True))
+
+
+def is_checkpoint(name: str) -> bool:
+    """Whether it is a checkpoint, to be run; otherwise it holds results of lm-eval.
+
+    Raises:
+        FileNotFoundError: there is nothing of this name.
+        ValueError: it is neither.
+    """
+    path = resolve_path(name)
+    if not path.exists():
+        raise FileNotFoundError(f"no such folder: {name}")
+    if any((path / file).is_file() for file in CHECKPOINT_FILES):
+        return True
+    if not _results_files(path):
+        raise ValueError(
+            f"{name} is neither a checkpoint ({' or '.join(CHECKPOINT_FILES)}) nor results of "
+            "lm-eval (results_*.json): give the folder of one"
+        )
+    return False
+
+
+def check_results(name: str, tasks: Iterable[str]) -> None:
+    """That the results hold all of these tasks.
+
+    Raises:
+        ValueError: they do not, or a file is damaged.
+    """
+    found: set[str] = set()
+    for path in _results_files(Path(name)):
+        try:
+            found |= json.loads(path.read_bytes())["configs"].keys()
+        except (ValueError, KeyError, AttributeError, TypeError) as error:
+            raise ValueError(
+                f"{path} is no results file of lm-eval, or cut short: delete it or run again"
+            ) from error
+    # releases after 0.4.13 write the members of a group as group::task
+    found = {task.rpartition("::")[2] for task in found}
+    missing = [task for task in tasks if task not in found]
+    if missing:
+        raise ValueError(
+            f"{name} has no results of {', '.join(missing)}, only of {', '.join(sorted(found))}: "
+            "run them there, or leave them out of --tasks"
+        )
+
+
+def _results_files(path: Path) -> list[Path]:
+    if path.is_file():
+        return [path]
+    return sorted(path.rglob("results_*.json"))

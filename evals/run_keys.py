@@ -1,0 +1,168 @@
+"""What a result depends on: all of it, so that no result is ever taken for another's."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from evals.backend import DEFAULT_MAX_LENGTH, YOCOLM
+from evals.catalogue import Catalogue, TaskUnit
+from tasks.documents import find_documents
+from tasks.haystacks import load_haystack
+from tasks.local_data import num_examples
+from tasks.tokenizers import load_tokenizer
+from yoco.checkpoints import checkpoint_sha256, read_checkpoint
+from yoco.kernels import choose_kernels
+from yoco.loading import resolve_device, resolve_dtype, resolve_path
+
+# settings of our tasks that name texts: the texts count, wherever they lie
+TEXT_SETTINGS = ("haystack", "documents")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelKey:
+    """A checkpoint, and all of how it is run that its results depend on.
+
+    Batch size and chunk size are no part of it: they change results by rounding only.
+    """
+
+    checkpoint_sha256: str
+    tokenizer_sha256: str
+    dtype: str
+    device_type: str
+    kernels: dict[str, str]
+    rope_precision: str
+    max_length: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunKey:
+    """All that one task's results of one model depend on.
+
+    Attributes:
+        task: its name.
+        task_sha256: of its configuration, with that of the group which named it.
+        settings: metadata asked for, where the task takes any.
+        texts_sha256: of the texts that its settings name.
+        data_sha256: of the local files in place of the hub's dataset; None for the hub's.
+        limit: documents; None for all.
+        num_fewshot: examples in a prompt, asked for or the task's own.
+    """
+
+    model: ModelKey
+    task: str
+    task_sha256: str
+    settings: dict[str, Any]
+    texts_sha256: dict[str, str]
+    data_sha256: str | None
+    limit: int | None
+    num_fewshot: int
+    lm_eval_version: str
+    yoco_evals_version: str
+
+    def to_dict(self) -> dict[str, Any]:
+        """The whole key, as JSON has it."""
+        return json.loads(json.dumps(asdict(self), sort_keys=True))
+
+    @property
+    def digest(self) -> str:
+        """Hash of the whole key, in hex."""
+        return hashlib.sha256(json.dumps(self.to_dict(), sort_keys=True).encode()).hexdigest()
+
+
+def model_key(model_args: Mapping[str, Any]) -> ModelKey:
+    """The key of the model that `YOCOLM(**model_args)` would be, without loading it.
+
+    Raises:
+        FileNotFoundError, ValueError: the checkpoint, the tokenizer or an argument is wrong.
+    """
+    path = resolve_path(model_args["pretrained"])
+    checkpoint = read_checkpoint(path)
+    device = resolve_device(model_args.get("device") or "auto")
+    stored = checkpoint.tensors["embed_tokens.weight"].dtype
+    dtype = resolve_dtype(model_args.get("dtype") or "auto", device, stored)
+    limits = (model_args.get("max_length"), checkpoint.config.max_length, DEFAULT_MAX_LENGTH)
+    return ModelKey(
+        checkpoint_sha256=checkpoint_sha256(path),
+        tokenizer_sha256=load_tokenizer(str(model_args.get("tokenizer") or path)).hash,
+        dtype=_name(dtype),
+        device_type=device.type,
+        kernels=dict(choose_kernels(model_args.get("backend") or "auto", device, dtype).names),
+        rope_precision=model_args.get("rope_precision") or "float64",
+        max_length=next(int(limit) for limit in limits if limit),
+    )
+
+
+def loaded_model_key(lm: YOCOLM) -> ModelKey:
+    """The key of a loaded model; its checkpoint is read again, as it is now."""
+    return ModelKey(
+        checkpoint_sha256=checkpoint_sha256(resolve_path(lm.pretrained)),
+        tokenizer_sha256=lm.text.hash,
+        dtype=_name(lm.model.dtype),
+        device_type=lm.device.type,
+        kernels=dict(lm.model.kernels.names),
+        rope_precision=lm.model.rope_precision,
+        max_length=lm.max_length,
+    )
+
+
+def run_key(
+    model: ModelKey,
+    catalogue: Catalogue,
+    unit: TaskUnit,
+    *,
+    metadata: Mapping[str, Any],
+    data_sha256: str | None,
+    limit: int | None,
+    num_fewshot: int | None,
+) -> RunKey:
+    """The key of one task's results of one model.
+
+    Raises:
+        ValueError: a setting names a text that is not there.
+    """
+    settings = dict(metadata) if unit.takes_settings else {}
+    whole = unit.settings(settings)
+    texts = {
+        name: _texts_sha256(name, whole)
+        for name in TEXT_SETTINGS
+        if unit.takes_settings and whole.get(name)
+    }
+    return RunKey(
+        model=model,
+        task=unit.name,
+        task_sha256=catalogue.fingerprint(unit),
+        settings=settings,
+        texts_sha256=texts,
+        data_sha256=data_sha256,
+        limit=limit,
+        num_fewshot=num_examples(unit.config, num_fewshot),
+        lm_eval_version=_version("lm_eval"),
+        yoco_evals_version=_version("yoco-evals"),
+    )
+
+
+def _texts_sha256(name: str, settings: Mapping[str, Any]) -> str:
+    if name == "haystack":
+        return load_haystack(str(settings[name])).sha256
+    documents = find_documents(str(settings[name]), settings.get("num_documents"))
+    lines = (f"{document.load().sha256} {document.name}\n" for document in documents)
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+
+def _name(dtype: torch.dtype) -> str:
+    return str(dtype).removeprefix("torch.")
+
+
+def _version(distribution: str) -> str:
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        # run from a checkout that is not installed
+        return "unknown"

@@ -1,0 +1,258 @@
+"""Benchmark data from a local folder under lm-eval's own tasks: their prompts, other rows.
+
+A folder DIR holds for a task TASK of lm-eval's one of
+
+    DIR/TASK.jsonl, .json, .parquet or .csv    the documents that are evaluated
+    DIR/TASK_SPLIT.jsonl, ...                  one split, as lm-eval's task calls it (train, test)
+    DIR/TASK/                                  a dataset saved with `save_to_disk`, or a folder that
+                                               `datasets.load_dataset` reads (a copy of the hub's)
+
+A dataset of one split, whatever its name, is what is evaluated. The columns are those of the hub's
+dataset, or llm-foundry's (`tasks.foundry`). Everything is read by `datasets`, and held in memory.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tasks import foundry
+
+READERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
+_SPLIT_FIELDS = ("training_split", "validation_split", "test_split", "fewshot_split")
+
+# of which `save_to_disk` leaves one
+_SAVED = ("dataset_dict.json", "state.json")
+
+
+@dataclass(frozen=True, kw_only=True)
+class LocalData:
+    """What a folder holds for a task.
+
+    Attributes:
+        task: lm-eval's name of it.
+        splits: file of each split; empty where `folder` holds them all.
+        folder: a dataset of its own, or None.
+    """
+
+    task: str
+    splits: dict[str, Path]
+    folder: Path | None = None
+
+    def files(self) -> list[Path]:
+        """Everything that is read, in an order that depends on the names alone."""
+        if self.folder is None:
+            return sorted(self.splits.values())
+        paths = (path for path in self.folder.rglob("*") if path.is_file())
+        hidden = (path for path in paths if not _is_hidden(path.relative_to(self.folder)))
+        return sorted(hidden, key=lambda path: path.as_posix())
+
+    def sha256(self) -> str:
+        """Hash, in hex, of the names and the contents of the files."""
+        digest = hashlib.sha256()
+        for path in self.files():
+            with path.open("rb") as file:
+                content = hashlib.file_digest(file, "sha256").hexdigest()
+            name = path.relative_to(self.folder).as_posix() if self.folder else path.name
+            digest.update(f"{content} {name}\n".encode())
+        return digest.hexdigest()
+
+
+def reads_hub(config: Mapping[str, Any]) -> bool:
+    """Whether lm-eval's task of this configuration loads a dataset that local data can replace."""
+    return bool(config.get("dataset_path")) and not config.get("custom_dataset")
+
+
+def find_data(folder: str | Path, config: Mapping[str, Any]) -> LocalData:
+    """What the folder holds for lm-eval's task of this configuration.
+
+    Raises:
+        FileNotFoundError: nothing; the message names the file expected.
+        ValueError: two things that both claim to be the task's data.
+    """
+    folder, task = Path(folder), str(config["task"])
+    if not folder.is_dir():
+        raise FileNotFoundError(f"no such folder: {folder}, which should hold benchmark data")
+    evaluated = evaluated_split(config)
+    names = {task: evaluated}
+    for split in dict.fromkeys(config.get(field) for field in _SPLIT_FIELDS):
+        if split:
+            names[f"{task}_{split}"] = str(split)
+    found = [
+        (split, path)
+        for name, split in names.items()
+        for path in (folder / f"{name}{suffix}" for suffix in READERS)
+        if path.is_file()
+    ]
+    splits = dict(found)
+    own_folder = folder / task if (folder / task).is_dir() else None
+    if len(splits) < len(found) or (found and own_folder):
+        claimants = [path.name for _, path in found] + ([f"{task}/"] if own_folder else [])
+        raise ValueError(f"{folder} holds {' and '.join(claimants)} for {task}: leave one of them")
+    if own_folder:
+        return LocalData(task=task, splits={}, folder=own_folder)
+    if evaluated not in splits:
+        suffixes = ", ".join(READERS)
+        raise FileNotFoundError(
+            f"{folder} holds no data for {task}: add {task}.jsonl (or {suffixes}), with the "
+            f"columns of {config.get('dataset_path')}, or a folder {task}/ that `datasets` reads"
+        )
+    return LocalData(task=task, splits=splits)
+
+
+def evaluated_split(config: Mapping[str, Any]) -> str:
+    """The split that lm-eval evaluates: the test split, else the validation split."""
+    return str(config.get("test_split") or config.get("validation_split") or "test")
+
+
+def num_examples(config: Mapping[str, Any], asked: int | None) -> int:
+    """How many examples lm-eval shows in a prompt of a task: a zero in its file stays zero."""
+    own = config.get("num_fewshot")
+    return int(own or 0) if asked is None or own == 0 else asked
+
+
+def load_data(data: LocalData, *, evaluated: str, config_name: str | None = None) -> dict[str, Any]:
+    """The splits as `datasets.Dataset`, with the hub's columns.
+
+    Args:
+        evaluated: what a single split is called, whatever its own name.
+        config_name: of the hub's dataset; used where the local copy has that configuration.
+
+    Raises:
+        ValueError: `datasets` cannot read a file, or a row is not of the layout it seems to have.
+    """
+    # `datasets` ends in a StopIteration over a file without a byte
+    is_empty = not any(path.stat().st_size for path in data.files())
+    read = {} if is_empty else _read(data, config_name)
+    loaded = {name: dataset for name, dataset in read.items() if len(dataset)}
+    if not loaded:
+        raise ValueError(f"{_place(data)} holds no rows: add documents, or remove it")
+    if len(loaded) == 1:
+        loaded = dict.fromkeys([evaluated], *loaded.values())
+    if evaluated not in loaded:
+        raise ValueError(
+            f"{_place(data)} has the splits {', '.join(loaded)}, but {data.task} is evaluated on "
+            f"{evaluated!r}: rename one, or leave only that one"
+        )
+    return {name: _with_hub_columns(data, dataset) for name, dataset in loaded.items()}
+
+
+def local_docs(
+    *, local: Mapping[str, Any], config_name: str | None = None, evaluated: str, **_: Any
+) -> dict[str, Any]:
+    """The splits of a task whose data are local (lm-eval's `custom_dataset`)."""
+    splits = {name: Path(path) for name, path in local["splits"].items()}
+    folder = Path(local["folder"]) if local.get("folder") else None
+    data = LocalData(task=local["task"], splits=splits, folder=folder)
+    return load_data(data, evaluated=evaluated, config_name=config_name)
+
+
+def overrides(
+    config: Mapping[str, Any], folder: str | Path, *, num_fewshot: int | None = None
+) -> dict[str, Any]:
+    """What to change in an lm-eval task's configuration so that it reads a local folder.
+
+    Args:
+        config: of the task, as its file has it.
+        num_fewshot: examples asked for in place of the task's own number.
+
+    Raises:
+        FileNotFoundError, ValueError: the data are not there, cannot be read, or have no examples
+            for a prompt that wants some.
+    """
+    data = find_data(folder, config)
+    evaluated = evaluated_split(config)
+    config_name = config.get("dataset_name")
+    present = load_data(data, evaluated=evaluated, config_name=config_name)
+    changes: dict[str, Any] = {
+        field: None for field in _SPLIT_FIELDS if config.get(field) and config[field] not in present
+    }
+    missing = changes.keys() & {"training_split", "fewshot_split"}
+    num_shown = num_examples(config, num_fewshot)
+    if num_shown and missing:
+        split = config.get("fewshot_split") or config["training_split"]
+        raise ValueError(
+            f"{data.task} shows {num_shown} examples of the split {split!r}, which {_place(data)} "
+            f"lacks: add {data.task}_{split}.jsonl, or ask for no examples"
+        )
+    local = {
+        "task": data.task,
+        "splits": {name: str(path.resolve()) for name, path in data.splits.items()},
+        "folder": str(data.folder.resolve()) if data.folder else None,
+        "sha256": data.sha256(),
+    }
+    return {
+        **changes,
+        "custom_dataset": local_docs,
+        "dataset_kwargs": {"local": local, "config_name": config_name, "evaluated": evaluated},
+    }
+
+
+@contextmanager
+def _quietly() -> Iterator[None]:
+    """Without the progress bars and the log of `datasets`: its errors reach the user as ours."""
+    import datasets
+
+    verbosity = datasets.logging.get_verbosity()
+    has_bars = not datasets.are_progress_bars_disabled()
+    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
+    datasets.disable_progress_bars()
+    try:
+        yield
+    finally:
+        datasets.logging.set_verbosity(verbosity)
+        if has_bars:
+            datasets.enable_progress_bars()
+
+
+def _read(data: LocalData, config_name: str | None) -> dict[str, Any]:
+    import datasets
+    from datasets.exceptions import DatasetsError
+
+    if data.folder and any((data.folder / name).exists() for name in _SAVED):
+        saved: Any = datasets.load_from_disk(data.folder, keep_in_memory=True)
+        return dict(saved) if isinstance(saved, dict) else {"saved": saved}
+    # In memory and not through the user's cache: that goes by names and times of files.
+    with _quietly(), tempfile.TemporaryDirectory() as cache:
+        options: dict[str, Any] = {"cache_dir": cache, "keep_in_memory": True}
+        try:
+            if data.folder:
+                names = datasets.get_dataset_config_names(str(data.folder))
+                name = config_name if config_name in names else None
+                return dict(datasets.load_dataset(str(data.folder), name, **options))
+            loaded = {}
+            for split, path in data.splits.items():
+                reader = READERS[path.suffix]
+                files = {split: str(path)}
+                loaded |= dict(datasets.load_dataset(reader, data_files=files, **options))
+            return loaded
+        except (DatasetsError, ValueError, OSError) as error:
+            reason = str(error.__cause__ or error).splitlines()[0]
+            raise ValueError(f"{_place(data)} cannot be read by `datasets`: {reason}") from error
+
+
+def _with_hub_columns(data: LocalData, dataset: Any) -> Any:
+    if not foundry.is_foundry(dataset.column_names):
+        return dataset
+    import datasets
+
+    rows = []
+    for number, row in enumerate(dataset, start=1):
+        try:
+            rows.append(foundry.to_hub(data.task, row))
+        except ValueError as error:
+            raise ValueError(f"{_place(data)}, row {number}: {error}") from error
+    return datasets.Dataset.from_list(rows)
+
+
+def _place(data: LocalData) -> str:
+    return str(data.folder or ", ".join(str(path) for path in data.splits.values()))
+
+
+def _is_hidden(path: Path) -> bool:
+    return any(part.startswith(".") for part in path.parts)

@@ -1,0 +1,124 @@
+"""What a run's key depends on, and what not; and that it says what the backend then does."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from checkpoint_samples import write_model
+from safetensors.torch import load_file, save_file
+
+from evals.backend import YOCOLM
+from evals.catalogue import Catalogue
+from evals.run_keys import ModelKey, model_key, run_key
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_model(tmp_path_factory.mktemp("models") / "model")
+
+
+@pytest.mark.parametrize(
+    "options", [{}, {"dtype": "bfloat16", "max_length": 512, "backend": "reference"}]
+)
+def test_the_key_is_that_of_the_loaded_model(model: Path, options: dict[str, Any]) -> None:
+    key = model_key({"pretrained": str(model), "device": "cpu", **options})
+    lm = YOCOLM(str(model), device="cpu", **options)
+    assert key == ModelKey(
+        checkpoint_sha256=lm.get_model_info()["model_sha"],
+        tokenizer_sha256=lm.text.hash,
+        dtype=str(lm.model.dtype).removeprefix("torch."),
+        device_type=lm.device.type,
+        kernels=lm.model.kernels.names,
+        rope_precision=lm.model.rope_precision,
+        max_length=lm.max_length,
+    )
+
+
+def test_a_copy_has_the_same_key_and_one_other_weight_another(model: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(model, tmp_path / "copy")
+    assert model_key({"pretrained": str(copy)}) == model_key({"pretrained": str(model)})
+    tensors = load_file(copy / "model.safetensors")
+    name = min(tensors)
+    flat = tensors[name].view(-1)
+    flat[0] = torch.nextafter(flat[0], torch.tensor(9.0))
+    save_file(tensors, copy / "model.safetensors")
+    assert model_key({"pretrained": str(copy)}) != model_key({"pretrained": str(model)})
+
+
+def test_how_it_is_run_counts_but_not_in_what_pieces(model: Path, tmp_path: Path) -> None:
+    plain = {"pretrained": str(model), "device": "cpu"}
+    keys = [
+        model_key({**plain, **options})
+        for options in (
+            {},
+            {"dtype": "bfloat16"},
+            {"rope_precision": "reference"},
+            {"backend": "reference"},
+            {"max_length": 4096},
+        )
+    ]
+    assert all(keys.count(key) == 1 for key in keys)
+    assert model_key({**plain, "chunk_size": 64}) == keys[0]
+    # another tokenizer
+    other = shutil.copytree(model, tmp_path / "other")
+    file = other / "tokenizer.json"
+    text = file.read_text()
+    assert '"add_prefix_space": false' in text or '"add_prefix_space":false' in text
+    file.write_text(
+        text.replace('"add_prefix_space": false', '"add_prefix_space": true').replace(
+            '"add_prefix_space":false', '"add_prefix_space":true'
+        )
+    )
+    assert model_key({**plain, "tokenizer": str(other)}) != keys[0]
+
+
+def test_settings_count_where_they_are_taken(model: Path, tmp_path: Path) -> None:
+    catalogue = Catalogue(["yoco_needle", "piqa"])
+    needle, piqa = catalogue.units
+    whole = model_key({"pretrained": str(model)})
+
+    def digest(unit: Any, metadata: dict[str, Any], **options: Any) -> str:
+        options = {"data_sha256": None, "limit": None, "num_fewshot": None, **options}
+        return run_key(whole, catalogue, unit, metadata=metadata, **options).digest
+
+    assert digest(needle, {"trials": 2}) != digest(needle, {})
+    assert digest(piqa, {"trials": 2}) == digest(piqa, {})
+    for options in ({"limit": 3}, {"num_fewshot": 3}, {"data_sha256": "x"}):
+        assert digest(piqa, {}, **options) != digest(piqa, {})
+    # asked for by name or through the paper's group, and shown none: the same run
+    grouped = {unit.name: unit for unit in Catalogue(["yoco_paper"]).units}["piqa"]
+    assert digest(grouped, {}) == digest(piqa, {})
+    assert digest(grouped, {}, num_fewshot=3) == digest(piqa, {}) != digest(piqa, {}, num_fewshot=3)
+
+    # a haystack counts by its text, not by its name
+    haystack = tmp_path / "haystack.txt"
+    settings = {"haystack": f"files:{haystack}"}
+    haystack.write_text("One text.\n" * 100)
+    before = digest(needle, settings)
+    assert digest(needle, settings) == before
+    haystack.write_text("Another text.\n" * 100)
+    assert digest(needle, settings) != before
+
+
+def test_documents_count_one_by_one(model: Path, tmp_path: Path) -> None:
+    catalogue = Catalogue(["yoco_nll"])
+    (unit,) = catalogue.units
+    whole = model_key({"pretrained": str(model)})
+
+    def texts(**metadata: Any) -> dict[str, str]:
+        metadata = {"documents": f"files:{tmp_path}/*.txt", **metadata}
+        nothing: dict[str, Any] = {"data_sha256": None, "limit": None, "num_fewshot": None}
+        return run_key(whole, catalogue, unit, metadata=metadata, **nothing).texts_sha256
+
+    (tmp_path / "a.txt").write_text("One.\n")
+    (tmp_path / "b.txt").write_text("Two.\nThree.\n")
+    both, first = texts(), texts(num_documents=1)
+    assert both.keys() == {"documents"} and both != first
+    # the same text, cut elsewhere
+    (tmp_path / "a.txt").write_text("One.\nTwo.\n")
+    (tmp_path / "b.txt").write_text("Three.\n")
+    assert texts() not in (both, first)
