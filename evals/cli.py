@@ -182,8 +182,8 @@ def _needle(options: argparse.Namespace) -> int:
 
 def _nll(options: argparse.Namespace) -> int:
     from evals.task_run import run_task
+    from heatmaps.likelihood.report import write_nll
     from heatmaps.models import ModelRun, labels_of
-    from heatmaps.nll_report import write_nll
     from tasks.lengths import parse_length
 
     settings = {

@@ -65,7 +65,7 @@ def compare(
             results[name] = run_checkpoint(name, labels[name], keys[name], plan, store)
         if not is_first:
             return None
-        from heatmaps.comparison_report import write_comparison
+        from heatmaps.comparison.report import write_comparison
 
         return write_comparison(
             [(labels[name], results[name]) for name in models], output, steps=steps, paper=paper

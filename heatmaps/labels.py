@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from math import isnan
 
-from heatmaps.grids import Grid
+from heatmaps.needles.grids import Grid
 
 _K = 1024
 _M = 1024 * 1024

@@ -9,7 +9,7 @@ from figure_checks import assert_text_fits
 from matplotlib.collections import PolyCollection, QuadMesh
 from result_samples import write_run
 
-from heatmaps.comparison_figures import draw_differences, draw_needle_grids, draw_steps
+from heatmaps.comparison.figures import draw_differences, draw_needle_grids, draw_steps
 
 LONG = "a-label-that-goes-on-and-on-and-on-until-it-costs-$5-or-$6-and-ends-at-last"
 

@@ -11,7 +11,7 @@ import yaml
 from comparison_samples import write_models
 from result_samples import TIMESTAMP, position_sample, write_positions, write_run
 
-from heatmaps.comparison_report import write_comparison
+from heatmaps.comparison.report import write_comparison
 
 
 def test_everything_at_once(tmp_path):

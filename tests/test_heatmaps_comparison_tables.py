@@ -8,7 +8,7 @@ import pytest
 from comparison_samples import accuracies, compare, write_models
 from result_samples import benchmark_sample, write_run
 
-from heatmaps.comparison_tables import (
+from heatmaps.comparison.tables import (
     CSV_COLUMNS,
     comparison_markdown,
     markdown_table,

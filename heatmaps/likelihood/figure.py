@@ -1,0 +1,149 @@
+"""The picture of likelihood by position: the mean in each bin, and the average up to there."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FixedLocator, NullLocator
+
+from heatmaps.colours import SERIES, TEXT_DARK
+from heatmaps.labels import length_label
+from heatmaps.likelihood.curves import Curve, curves_of, documents_label
+from heatmaps.needles.layout import AXIS_PT, FACTS_PT, MODEL_PT, text_width
+
+_RULE = "#E3E4E8"
+# Inches.
+_WIDTH, _AXES_HEIGHT, _MARGIN, _BOTTOM = 8.6, 3.0, 0.2, 0.6
+_LEFT, _GAP, _LINE = 0.65, 0.75, 0.2
+_LINE_STYLE: dict[str, Any] = {"linewidth": 1.4, "marker": "o", "markersize": 2.6}
+
+
+def draw_nll(frame: pd.DataFrame, *, title: str = "Likelihood by position") -> Figure:
+    """Two panels over logarithmic positions, every model a line in both.
+
+    On the left the mean of the tokens in each bin; on the right, as in the YOCO paper, of all
+    tokens up to each bin's end. Shaded is the 95% interval over documents, none for one document. A
+    line is dashed where only some documents reach, for these may be easier or harder than all.
+
+    Args:
+        frame: of `read_nll`.
+
+    Raises:
+        ValueError: the frame has no row.
+    """
+    curves = curves_of(frame)
+    if not curves:
+        raise ValueError("there is no likelihood by position to draw: run yoco_nll first")
+    above = _MARGIN + 0.5 + _LINE * len(curves)
+    height = above + _AXES_HEIGHT + _BOTTOM
+    figure = Figure(figsize=(_WIDTH, height), facecolor="white")
+    axes_width = (_WIDTH - _LEFT - _GAP - _MARGIN) / 2
+    panels = []
+    for number, heading in enumerate(("in each bin of positions", "cumulative, up to a position")):
+        left = _LEFT + number * (axes_width + _GAP)
+        axes = figure.add_axes(
+            (left / _WIDTH, _BOTTOM / height, axes_width / _WIDTH, _AXES_HEIGHT / height),
+            sharex=panels[0] if panels else None,
+            sharey=panels[0] if panels else None,
+        )
+        _prepare(axes, curves, heading)
+        panels.append(axes)
+    for number, curve in enumerate(curves):
+        colour = SERIES[number % len(SERIES)]
+        num_whole = _num_whole(curve)
+        # a bin's mean stands in the middle of the bin, an average where it ends
+        middles = np.sqrt(np.maximum(curve.starts, 1) * curve.stops)
+        _paint(panels[0], middles, curve.mean, curve.low, curve.high, num_whole, colour)
+        averages = (curve.average, curve.average_low, curve.average_high)
+        _paint(panels[1], curve.stops, *averages, num_whole, colour)
+    _paint_heading(figure, title, curves)
+    return figure
+
+
+def _num_whole(curve: Curve) -> int:
+    """The bins, from the first, that as many documents reach as any."""
+    fewer = np.flatnonzero(curve.num_documents < curve.num_documents.max())
+    return int(fewer[0]) if len(fewer) else len(curve.stops)
+
+
+def _prepare(axes: Axes, curves: Sequence[Curve], heading: str) -> None:
+    axes.set_xscale("log", base=2)
+    longest = max(int(curve.stops.max()) for curve in curves)
+    greatest = int(np.log2(longest))
+    powers = 2 ** np.arange(min(4, greatest), greatest + 1)
+    step = -(-len(powers) // 9)
+    # The greatest is always labelled.
+    shown = powers[::-1][::step]
+    axes.xaxis.set_major_locator(FixedLocator(shown.tolist()))
+    axes.xaxis.set_minor_locator(NullLocator())
+    axes.xaxis.set_major_formatter(lambda value, _: length_label(round(value)))
+    axes.set_title(heading, fontsize=FACTS_PT, color=TEXT_DARK, loc="left", pad=5)
+    axes.set_xlabel("position, tokens", fontsize=FACTS_PT, color=TEXT_DARK, labelpad=4)
+    if heading.startswith("in"):
+        unit = curves[0].unit
+        label = f"NLL, {unit}" if unit == "nats a token" else unit
+        axes.set_ylabel(label, fontsize=FACTS_PT, color=TEXT_DARK, labelpad=4)
+    axes.grid(axis="y", color=_RULE, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.tick_params(length=2, width=0.6, pad=2.5, labelsize=AXIS_PT, colors=TEXT_DARK)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.spines[["left", "bottom"]].set_linewidth(0.6)
+
+
+def _paint(
+    axes: Axes,
+    positions: np.ndarray,
+    values: np.ndarray,
+    low: np.ndarray,
+    high: np.ndarray,
+    num_whole: int,
+    colour: str,
+) -> None:
+    axes.plot(positions[:num_whole], values[:num_whole], color=colour, **_LINE_STYLE)
+    rest = slice(max(num_whole - 1, 0), None)
+    if num_whole < len(positions):
+        axes.plot(positions[rest], values[rest], color=colour, linestyle=(0, (3, 2)), **_LINE_STYLE)
+    if np.isfinite(low).any():
+        axes.fill_between(positions, low, high, color=colour, alpha=0.16, linewidth=0)
+
+
+def _paint_heading(figure: Figure, title: str, curves: Sequence[Curve]) -> None:
+    width, height = figure.get_size_inches()
+
+    def text(left: float, top: float, line: str, **style: object) -> None:
+        figure.text(
+            left / width,
+            1 - top / height,
+            line,
+            ha="left",
+            va="center",
+            color=TEXT_DARK,
+            # names of models may hold $
+            parse_math=False,
+            **style,  # pyright: ignore[reportArgumentType]
+        )
+
+    text(_MARGIN, _MARGIN + 0.08, title, fontsize=MODEL_PT, fontweight="bold")
+    legend = []
+    if any(np.isfinite(curve.low).any() for curve in curves):
+        legend.append("shaded: 95% interval over documents (Student's t)")
+    if any(_num_whole(curve) < len(curve.stops) for curve in curves):
+        legend.append("dashed: not all documents are so long")
+    beside = _MARGIN + text_width(title, MODEL_PT, bold=True) + 0.25
+    text(beside, _MARGIN + 0.09, ";  ".join(legend), fontsize=FACTS_PT)
+    for number, curve in enumerate(curves):
+        top = _MARGIN + 0.34 + _LINE * number
+        colour = SERIES[number % len(SERIES)]
+        key = Line2D(
+            [_MARGIN / width, (_MARGIN + 0.3) / width],
+            [1 - top / height] * 2,
+            color=colour,
+            transform=figure.transFigure,
+            **_LINE_STYLE,
+        )
+        figure.add_artist(key)
+        text(_MARGIN + 0.4, top, f"{curve.label}: {documents_label(curve)}", fontsize=FACTS_PT)
