@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 from result_samples import benchmark_sample, needle_sample, write_run
 
-from heatmaps.comparison.compare import Comparison, compare_models
+from heatmaps.comparison.compare import compare_models
+from heatmaps.comparison.scores import Comparison
 from heatmaps.run_files import newest_files
 
 LENGTHS, DEPTHS = (1024, 2048, 4096), (0.0, 0.5, 1.0)

@@ -7,8 +7,8 @@ import pytest
 from comparison_samples import accuracies, compare, needles, write_models
 from result_samples import benchmark_sample, write_run
 
-from heatmaps.comparison.compare import Comparison, ModelScore
 from heatmaps.comparison.paired_statistics import PairedDifference, holm, mcnemar
+from heatmaps.comparison.scores import Comparison, ModelScore
 
 
 def scores_of(comparison: Comparison, task: str) -> list[ModelScore]:

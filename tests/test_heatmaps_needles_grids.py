@@ -1,12 +1,12 @@
-"""Grids against a slow, obvious count, and intervals against the definition of theirs."""
+"""Grids against a slow, obvious count."""
 
-from math import isnan, sqrt
+from math import isnan
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from heatmaps.needles.grids import Grid, grids_of, wilson_interval
+from heatmaps.needles.grids import Grid, grids_of
 
 HEAD = {"model": "m", "task": "t", "num_needles": 1, "ask": "one", "haystack": "h"}
 
@@ -101,29 +101,6 @@ def test_worst_cell_prefers_more_trials_then_the_shorter_length():
     assert grid.num_worst == 2
     (grid,) = grids_of(frame([*rows, (4096, 0.5, 0.0)]))
     assert (grid.worst.length_tokens, grid.worst.trials) == (4096, 2)
-
-
-@pytest.mark.parametrize(("successes", "trials"), [(0, 1), (1, 1), (3, 5), (5, 5), (437, 440)])
-def test_wilson_bounds_solve_their_equation(successes, trials):
-    """The bounds are where the true chance p is 1.96 of its own standard errors away."""
-    mean = np.array(successes / trials)
-    low, high = (float(x) for x in wilson_interval(mean, np.array(trials)))
-    assert 0 <= low <= mean <= high <= 1
-    for bound in (low, high):
-        if bound not in (0.0, 1.0):
-            distance = abs(bound - mean) / sqrt(bound * (1 - bound) / trials)
-            assert distance == pytest.approx(1.959964, rel=1e-6)
-    # Negative control: the textbook interval has no width where all trials agree.
-    assert high - low > 2 * 1.96 * sqrt(mean * (1 - mean) / trials) or 0 < mean < 1
-
-
-def test_wilson_known_values_and_edges():
-    # Newcombe (1998), table I: 81/263 and 0/20, Wilson without continuity correction.
-    low, high = wilson_interval(np.array([81 / 263, 0.0, 1.0, np.nan]), np.array([263, 20, 20, 0]))
-    np.testing.assert_allclose(low, [0.2553, 0.0, 0.8389, np.nan], atol=5e-5)
-    np.testing.assert_allclose(high, [0.3662, 0.1611, 1.0, np.nan], atol=5e-5)
-    assert low[1] == 0.0
-    assert high[2] == 1.0
 
 
 def test_a_grid_that_contradicts_itself_is_our_own_mistake():

@@ -13,7 +13,7 @@ from functools import cached_property
 
 import numpy as np
 
-from heatmaps.needles.grids import Z95, wilson_interval
+from heatmaps.intervals import Z95, wilson_interval
 
 # lm-eval's aggregations that are a function of sum(values) / sum(weights), with their derivatives.
 AGGREGATIONS: dict[str, tuple[Callable, Callable]] = {
@@ -131,7 +131,7 @@ class DocumentScores:
     def interval(self) -> tuple[float, float]:
         """95% interval of the score alone.
 
-        Wilson's for fractions (`grids.wilson_interval`), else 1.96 standard errors either way.
+        Wilson's for fractions (`intervals.wilson_interval`), else 1.96 standard errors either way.
         """
         if self.is_fraction and not self.is_weighted:
             low, high = wilson_interval(np.array(self.score), np.array(len(self)))

@@ -9,10 +9,11 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from heatmaps.colours import SERIES, TEXT_DARK
-from heatmaps.comparison.compare import Comparison, TaskComparison
+from heatmaps.comparison.scores import Comparison, TaskComparison
+from heatmaps.intervals import Z95
 from heatmaps.needles.differences import GridDifference
 from heatmaps.needles.figure import draw
-from heatmaps.needles.grids import Z95, grids_of
+from heatmaps.needles.grids import grids_of
 from heatmaps.needles.layout import AXIS_PT, FACTS_PT, MARGIN, MODEL_PT, elided, text_width
 from heatmaps.needles.samples import read_samples
 

@@ -10,8 +10,8 @@ from pathlib import Path
 from platform import python_version
 from typing import Any
 
-from heatmaps.comparison.compare import Comparison, MeanScore, ModelScore, TaskComparison
 from heatmaps.comparison.paired_statistics import CORRECTION, INTERVAL
+from heatmaps.comparison.scores import Comparison, MeanScore, ModelScore, TaskComparison
 
 SCHEMA = "yoco-evals/comparison"
 # Counted up when a field changes its meaning or goes away; new fields do not count.

@@ -6,8 +6,8 @@ Source: Sun et al., You Only Cache Once: Decoder-Decoder Architectures for Langu
 
 from collections.abc import Mapping
 
-from heatmaps.comparison.compare import Comparison, TaskComparison
 from heatmaps.comparison.metrics import PAPER_METRICS
+from heatmaps.comparison.scores import Comparison, TaskComparison
 
 SOURCE = "arXiv 2405.05254"
 PAPER_TASKS = tuple(PAPER_METRICS)

@@ -4,15 +4,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heatmaps.comparison.compare import Comparison, compare_models
+from heatmaps.comparison.compare import compare_models
 from heatmaps.comparison.json_file import write_json
+from heatmaps.comparison.scores import Comparison
 from heatmaps.comparison.tables import (
     comparison_markdown,
     paper_markdown,
     terminal_table,
     write_csv,
 )
-from heatmaps.likelihood.curves import nll_table, read_nll
+from heatmaps.likelihood.samples import read_nll
+from heatmaps.likelihood.tables import nll_table
 from heatmaps.needles.figure import save
 from heatmaps.run_files import ModelFiles, newest_files
 

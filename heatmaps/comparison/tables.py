@@ -5,7 +5,6 @@ from collections.abc import Sequence
 from math import isnan
 from pathlib import Path
 
-from heatmaps.comparison.compare import Comparison, MeanScore, ModelScore, TaskComparison
 from heatmaps.comparison.paired_statistics import CORRECTION, INTERVAL, MCNEMAR
 from heatmaps.comparison.paper import (
     PAPER_TASKS,
@@ -14,7 +13,8 @@ from heatmaps.comparison.paper import (
     multi_needle_rows,
     zero_shot_rows,
 )
-from heatmaps.labels import points_label
+from heatmaps.comparison.scores import Comparison, MeanScore, ModelScore, TaskComparison
+from heatmaps.labels import NOTHING, points_label
 
 COLUMNS = (
     "task",
@@ -50,7 +50,6 @@ CSV_COLUMNS: tuple[str, ...] = (
     "losses",
     "ties",
 )
-NOTHING = "-"
 _LEFT_ALIGNED = ("task", "metric", "model")
 
 
@@ -220,7 +219,11 @@ def _mean_cells(mean: MeanScore) -> tuple[str, ...]:
     score = (_percent(mean.score), _percent(mean.standard_error))
     if isnan(mean.difference):
         return (*score, *(NOTHING,) * 4)
-    return (*score, _interval(points_label, mean.difference, mean.low, mean.high), *(NOTHING,) * 3)
+    return (
+        *score,
+        _interval(points_label, mean.difference, mean.low, mean.high),
+        *(NOTHING,) * 3,
+    )
 
 
 def _interval(change, difference: float, low: float, high: float) -> str:

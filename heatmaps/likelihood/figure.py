@@ -12,7 +12,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from heatmaps.colours import SERIES, TEXT_DARK
 from heatmaps.labels import length_label
-from heatmaps.likelihood.curves import Curve, curves_of, documents_label
+from heatmaps.likelihood.curves import Curve, curves_of
+from heatmaps.likelihood.tables import documents_label
 from heatmaps.needles.layout import AXIS_PT, FACTS_PT, MODEL_PT, text_width
 
 _RULE = "#E3E4E8"

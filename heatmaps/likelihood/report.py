@@ -4,7 +4,8 @@ from collections.abc import Sequence
 from os import PathLike
 from pathlib import Path
 
-from heatmaps.likelihood.curves import nll_table, read_nll
+from heatmaps.likelihood.samples import read_nll
+from heatmaps.likelihood.tables import nll_table
 from heatmaps.run_files import newest_files
 
 

@@ -11,12 +11,11 @@ from heatmaps.labels import (
     depth_labels,
     length_label,
     mean_label,
-    needles_label,
     points_label,
-    trials_label,
 )
 from heatmaps.needles.differences import GridDifference
 from heatmaps.needles.grids import Grid
+from heatmaps.needles.labels import needles_label, trials_label
 
 TITLE_PT, MODEL_PT, FACTS_PT, AXIS_PT, CELL_PT = 13, 10.5, 8.5, 8, 8
 MARGIN = 0.2

@@ -8,16 +8,15 @@ from pathlib import Path
 import numpy as np
 
 from heatmaps.labels import (
+    NOTHING,
     depth_labels,
     length_label,
     mean_label,
-    needles_label,
     percent_label,
-    trials_label,
 )
 from heatmaps.needles.grids import Grid
+from heatmaps.needles.labels import needles_label, trials_label
 
-NOT_MEASURED = "-"
 CSV_COLUMNS = [
     "model",
     "task",
@@ -54,7 +53,7 @@ def terminal_table(grid: Grid, *, width: int = 80) -> str:
     if max(map(len, cells)) > width:
         cells = _summary_rows(grid)
     elif not grid.measured.all():
-        cells.append(f"{NOT_MEASURED} = not measured")
+        cells.append(f"{NOTHING} = not measured")
     return "\n".join(lines + cells)
 
 
@@ -93,7 +92,7 @@ def _summary_rows(grid: Grid) -> list[str]:
         measured = np.flatnonzero(grid.measured[:, column])
         count = f"{len(measured)} of {len(depths)}"
         if not len(measured):
-            rows.append([length_label(length), *[NOT_MEASURED] * 3, count])
+            rows.append([length_label(length), *[NOTHING] * 3, count])
             continue
         scores = grid.mean[measured, column]
         lowest = int(scores.argmin())
@@ -110,11 +109,11 @@ def _summary_rows(grid: Grid) -> list[str]:
 
 
 def _percent(score: float) -> str:
-    return NOT_MEASURED if np.isnan(score) else percent_label(score)
+    return NOTHING if np.isnan(score) else percent_label(score)
 
 
 def _mean(score: float) -> str:
-    return NOT_MEASURED if np.isnan(score) else mean_label(score)
+    return NOTHING if np.isnan(score) else mean_label(score)
 
 
 def write_csv(grids: Sequence[Grid], path: str | PathLike[str]) -> None:
