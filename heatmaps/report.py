@@ -42,7 +42,8 @@ def write_heatmap(
     remarks = [f"note: {note}" for note in samples.attrs["notes"]]
     if output is not None:
         # Here, so that a table alone does not wait for matplotlib.
-        from heatmaps.needles.figure import draw, save
+        from heatmaps.needles.figure import draw
+        from heatmaps.page import save
 
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         save(draw(grids, title=title), output)

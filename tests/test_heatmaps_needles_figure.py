@@ -11,8 +11,9 @@ from figure_checks import assert_text_fits
 from matplotlib.collections import PolyCollection, QuadMesh
 
 import heatmaps
-from heatmaps.needles.figure import MAX_ANNOTATED, draw, save
+from heatmaps.needles.figure import MAX_ANNOTATED, draw
 from heatmaps.needles.grids import Grid
+from heatmaps.page import save
 
 
 def make_grid(
@@ -222,7 +223,8 @@ def test_pyplot_and_model_packages_stay_out(tmp_path):
         "import sys\n"
         "import numpy as np\n"
         "from heatmaps import report\n"
-        "from heatmaps.needles.figure import draw, save\n"
+        "from heatmaps.needles.figure import draw\n"
+        "from heatmaps.page import save\n"
         "from heatmaps.needles.grids import Grid\n"
         "one = np.ones((1, 1))\n"
         "grid = Grid(model='m', task='t', num_needles=1, ask='one', haystack='h',\n"

@@ -14,8 +14,17 @@ from heatmaps.intervals import Z95
 from heatmaps.needles.differences import GridDifference
 from heatmaps.needles.figure import draw
 from heatmaps.needles.grids import grids_of
-from heatmaps.needles.layout import AXIS_PT, FACTS_PT, MARGIN, MODEL_PT, elided, text_width
 from heatmaps.needles.samples import read_samples
+from heatmaps.page import (
+    AXIS_PT,
+    FACTS_PT,
+    MARGIN,
+    MODEL_PT,
+    Page,
+    elided,
+    small_ticks,
+    text_width,
+)
 
 _RULE = "#C9CBD1"
 _HEADING_LINE = 0.2
@@ -40,20 +49,14 @@ def draw_differences(comparison: Comparison) -> Figure:
     names = [_task_label(task) for group in groups for task in group]
     left = 0.35 + max(text_width(name, AXIS_PT) for name in (*names, "mean of 10 tasks"))
     width = left + 4.6
-    figure = Figure(figsize=(width, height), facecolor="white")
+    page = Page.of_size(width, height)
     top = above
     for group, axes_height in zip(groups, heights, strict=True):
-        place = (
-            left / width,
-            1 - (top + axes_height) / height,
-            (width - left - 0.3) / width,
-            axes_height / height,
-        )
-        axes = figure.add_axes(place)
+        axes = page.axes(left, top, width - left - 0.3, axes_height)
         _paint_differences(axes, comparison, group, with_mean=group is fractions)
         top += axes_height + 0.55
-    _paint_heading(figure, comparison)
-    return figure
+    _paint_heading(page, comparison)
+    return page.figure
 
 
 def _compared(comparison: Comparison) -> list[TaskComparison]:
@@ -68,27 +71,17 @@ def _task_label(task: TaskComparison) -> str:
     return f"{task.task} ({task.metric})"
 
 
-def _paint_heading(figure: Figure, comparison: Comparison) -> None:
+def _paint_heading(page: Page, comparison: Comparison) -> None:
     """The title, and one line a model in its colour."""
-    width, height = figure.get_size_inches()
-    room = width - 2 * MARGIN
+    room = page.width - 2 * MARGIN
     title = f"Difference to {comparison.models[0]}, with 95% intervals"
-    lines = [(elided(title, room, MODEL_PT, bold=True), MODEL_PT, "bold", TEXT_DARK)]
+    title = elided(title, room, MODEL_PT, bold=True)
+    page.text(MARGIN, MARGIN, title, fontsize=MODEL_PT, fontweight="bold")
     for number, label in enumerate(comparison.models[1:]):
         text = elided(f"\N{BLACK CIRCLE} {label}", room, FACTS_PT)
-        lines.append((text, FACTS_PT, "normal", SERIES[number % len(SERIES)]))
-    for number, (text, size, weight, colour) in enumerate(lines):
-        figure.text(
-            MARGIN / width,
-            1 - (MARGIN + _HEADING_LINE * number) / height,
-            text,
-            fontsize=size,
-            fontweight=weight,
-            color=colour,
-            ha="left",
-            va="top",
-            parse_math=False,
-        )
+        colour = SERIES[number % len(SERIES)]
+        top = MARGIN + _HEADING_LINE * (number + 1)
+        page.text(MARGIN, top, text, fontsize=FACTS_PT, color=colour)
 
 
 def _paint_differences(
@@ -242,7 +235,7 @@ def _paint_curve(axes: Axes, title: str, is_fraction: bool, frame: pd.DataFrame)
 
 
 def _plain(axes: Axes) -> None:
-    axes.tick_params(length=2, width=0.6, pad=2.5, labelsize=AXIS_PT, colors=TEXT_DARK)
+    small_ticks(axes)
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.spines["bottom"].set_color(_RULE)
     axes.set_axisbelow(True)

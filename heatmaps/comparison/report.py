@@ -15,7 +15,7 @@ from heatmaps.comparison.tables import (
 )
 from heatmaps.likelihood.samples import read_nll
 from heatmaps.likelihood.tables import nll_table
-from heatmaps.needles.figure import save
+from heatmaps.page import save
 from heatmaps.run_files import ModelFiles, newest_files
 
 if TYPE_CHECKING:

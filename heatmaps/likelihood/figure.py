@@ -14,11 +14,11 @@ from heatmaps.colours import SERIES, TEXT_DARK
 from heatmaps.labels import length_label
 from heatmaps.likelihood.curves import Curve, curves_of
 from heatmaps.likelihood.tables import documents_label
-from heatmaps.needles.layout import AXIS_PT, FACTS_PT, MODEL_PT, text_width
+from heatmaps.page import FACTS_PT, MARGIN, MODEL_PT, Page, small_ticks, text_width
 
 _RULE = "#E3E4E8"
 # Inches.
-_WIDTH, _AXES_HEIGHT, _MARGIN, _BOTTOM = 8.6, 3.0, 0.2, 0.6
+_WIDTH, _AXES_HEIGHT, _BOTTOM = 8.6, 3.0, 0.6
 _LEFT, _GAP, _LINE = 0.65, 0.75, 0.2
 _LINE_STYLE: dict[str, Any] = {"linewidth": 1.4, "marker": "o", "markersize": 2.6}
 
@@ -39,18 +39,15 @@ def draw_nll(frame: pd.DataFrame, *, title: str = "Likelihood by position") -> F
     curves = curves_of(frame)
     if not curves:
         raise ValueError("there is no likelihood by position to draw: run yoco_nll first")
-    above = _MARGIN + 0.5 + _LINE * len(curves)
+    above = MARGIN + 0.5 + _LINE * len(curves)
     height = above + _AXES_HEIGHT + _BOTTOM
-    figure = Figure(figsize=(_WIDTH, height), facecolor="white")
-    axes_width = (_WIDTH - _LEFT - _GAP - _MARGIN) / 2
+    page = Page.of_size(_WIDTH, height)
+    axes_width = (_WIDTH - _LEFT - _GAP - MARGIN) / 2
     panels = []
     for number, heading in enumerate(("in each bin of positions", "cumulative, up to a position")):
         left = _LEFT + number * (axes_width + _GAP)
-        axes = figure.add_axes(
-            (left / _WIDTH, _BOTTOM / height, axes_width / _WIDTH, _AXES_HEIGHT / height),
-            sharex=panels[0] if panels else None,
-            sharey=panels[0] if panels else None,
-        )
+        first = panels[0] if panels else None
+        axes = page.axes(left, above, axes_width, _AXES_HEIGHT, like=first)
         _prepare(axes, curves, heading)
         panels.append(axes)
     for number, curve in enumerate(curves):
@@ -61,8 +58,8 @@ def draw_nll(frame: pd.DataFrame, *, title: str = "Likelihood by position") -> F
         _paint(panels[0], middles, curve.mean, curve.low, curve.high, num_whole, colour)
         averages = (curve.average, curve.average_low, curve.average_high)
         _paint(panels[1], curve.stops, *averages, num_whole, colour)
-    _paint_heading(figure, title, curves)
-    return figure
+    _paint_heading(page, title, curves)
+    return page.figure
 
 
 def _num_whole(curve: Curve) -> int:
@@ -90,7 +87,7 @@ def _prepare(axes: Axes, curves: Sequence[Curve], heading: str) -> None:
         axes.set_ylabel(label, fontsize=FACTS_PT, color=TEXT_DARK, labelpad=4)
     axes.grid(axis="y", color=_RULE, linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.tick_params(length=2, width=0.6, pad=2.5, labelsize=AXIS_PT, colors=TEXT_DARK)
+    small_ticks(axes)
     axes.spines[["top", "right"]].set_visible(False)
     axes.spines[["left", "bottom"]].set_linewidth(0.6)
 
@@ -112,39 +109,24 @@ def _paint(
         axes.fill_between(positions, low, high, color=colour, alpha=0.16, linewidth=0)
 
 
-def _paint_heading(figure: Figure, title: str, curves: Sequence[Curve]) -> None:
-    width, height = figure.get_size_inches()
-
-    def text(left: float, top: float, line: str, **style: object) -> None:
-        figure.text(
-            left / width,
-            1 - top / height,
-            line,
-            ha="left",
-            va="center",
-            color=TEXT_DARK,
-            # names of models may hold $
-            parse_math=False,
-            **style,  # pyright: ignore[reportArgumentType]
-        )
-
-    text(_MARGIN, _MARGIN + 0.08, title, fontsize=MODEL_PT, fontweight="bold")
+def _paint_heading(page: Page, title: str, curves: Sequence[Curve]) -> None:
+    page.text(MARGIN, MARGIN + 0.08, title, va="center", fontsize=MODEL_PT, fontweight="bold")
     legend = []
     if any(np.isfinite(curve.low).any() for curve in curves):
         legend.append("shaded: 95% interval over documents (Student's t)")
     if any(_num_whole(curve) < len(curve.stops) for curve in curves):
         legend.append("dashed: not all documents are so long")
-    beside = _MARGIN + text_width(title, MODEL_PT, bold=True) + 0.25
-    text(beside, _MARGIN + 0.09, ";  ".join(legend), fontsize=FACTS_PT)
+    beside = MARGIN + text_width(title, MODEL_PT, bold=True) + 0.25
+    page.text(beside, MARGIN + 0.09, ";  ".join(legend), va="center", fontsize=FACTS_PT)
     for number, curve in enumerate(curves):
-        top = _MARGIN + 0.34 + _LINE * number
-        colour = SERIES[number % len(SERIES)]
+        top = MARGIN + 0.34 + _LINE * number
         key = Line2D(
-            [_MARGIN / width, (_MARGIN + 0.3) / width],
-            [1 - top / height] * 2,
-            color=colour,
-            transform=figure.transFigure,
+            [MARGIN / page.width, (MARGIN + 0.3) / page.width],
+            [1 - top / page.height] * 2,
+            color=SERIES[number % len(SERIES)],
+            transform=page.figure.transFigure,
             **_LINE_STYLE,
         )
-        figure.add_artist(key)
-        text(_MARGIN + 0.4, top, f"{curve.label}: {documents_label(curve)}", fontsize=FACTS_PT)
+        page.figure.add_artist(key)
+        label = f"{curve.label}: {documents_label(curve)}"
+        page.text(MARGIN + 0.4, top, label, va="center", fontsize=FACTS_PT)

@@ -34,7 +34,7 @@ def write_nll(
     if output is not None:
         # Here, so that a table alone does not wait for matplotlib.
         from heatmaps.likelihood.figure import draw_nll
-        from heatmaps.needles.figure import save
+        from heatmaps.page import save
 
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         save(draw_nll(frame), output)

@@ -1,17 +1,12 @@
 """The picture: grids as heatmap panels on fixed scales, depth down and length across.
 
-Everything is measured and laid out in inches first, then painted. Figures are made through
-matplotlib's `Figure` alone: no pyplot, no window, no global state.
+Everything is measured and laid out in inches first, then painted.
 
 Shapes: D depths, L lengths.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from os import PathLike
-from pathlib import Path
 
-import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection, QuadMesh
@@ -27,58 +22,26 @@ from heatmaps.colours import (
 from heatmaps.labels import depth_labels, length_label, thinned
 from heatmaps.needles.differences import GridDifference
 from heatmaps.needles.grids import Grid
-from heatmaps.needles.layout import (
+from heatmaps.needles.layout import FOOTER, LINE, Layout, PanelPlan, plan_layout
+from heatmaps.needles.scales import Scale, scale_of
+from heatmaps.page import (
     AXIS_PT,
     CELL_PT,
     FACTS_PT,
-    FOOTER,
-    LINE,
     MARGIN,
     MODEL_PT,
     TITLE_PT,
-    Layout,
-    PanelPlan,
-    plan_layout,
+    Page,
+    small_ticks,
     text_width,
 )
-from heatmaps.needles.scales import Scale, scale_of
 
 # Above this many cells a side, numbers in the cells would be too small to read.
 MAX_ANNOTATED = 12
 
-_DPI = 300
-_MAX_PIXELS = 12_000
 _BAR_WIDTH, _BAR_HEIGHT = 1.9, 0.13
 # Beyond a bar's last number, and the first of the next.
 _LEGEND_GAP, _BAR_GAP = 0.3, 0.65
-
-
-@dataclass(frozen=True)
-class _Page:
-    """Places in inches from the top left, as layouts are thought, put on a figure."""
-
-    figure: Figure
-    width: float
-    height: float
-
-    def axes(self, left: float, top: float, width: float, height: float) -> Axes:
-        bottom = self.height - top - height
-        return self.figure.add_axes(
-            (left / self.width, bottom / self.height, width / self.width, height / self.height)
-        )
-
-    def text(self, left: float, top: float, text: str, **style: object) -> None:
-        # Names of models and files may hold $, which is not mathematics here.
-        self.figure.text(
-            left / self.width,
-            1 - top / self.height,
-            text,
-            ha="left",
-            va="top",
-            color=TEXT_DARK,
-            parse_math=False,
-            **style,  # pyright: ignore[reportArgumentType]
-        )
 
 
 def draw(
@@ -104,29 +67,15 @@ def draw(
     if not grids:
         raise ValueError("there is no grid to draw: give at least one")
     layout = plan_layout(grids, has_title=title is not None, columns=columns)
-    figure = Figure(figsize=(layout.width, layout.height), facecolor="white")
-    page = _Page(figure, layout.width, layout.height)
+    page = Page.of_size(layout.width, layout.height)
     if title is not None:
         page.text(MARGIN, MARGIN, title, fontsize=TITLE_PT, fontweight="bold")
     meshes = {scale_of(panel.grid).label: _paint_panel(page, panel) for panel in layout.panels}
     _paint_footer(page, layout, list(meshes.values()))
-    return figure
+    return page.figure
 
 
-def save(figure: Figure, path: str | PathLike[str]) -> None:
-    """Writes the figure as its suffix says; the same figure gives the same file.
-
-    300 dots an inch, fewer where a side would exceed 12,000 pixels.
-    """
-    dpi = min(_DPI, _MAX_PIXELS / max(figure.get_size_inches()))
-    # A date in the file would make two equal pictures differ.
-    undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
-    suffix = Path(path).suffix.lower()
-    with matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "yoco"}):
-        figure.savefig(path, dpi=dpi, format=suffix[1:], metadata=undated.get(suffix))
-
-
-def _paint_panel(page: _Page, panel: PanelPlan) -> QuadMesh:
+def _paint_panel(page: Page, panel: PanelPlan) -> QuadMesh:
     grid = panel.grid
     scale = scale_of(grid)
     num_depths, num_lengths = grid.mean.shape
@@ -163,7 +112,7 @@ def _paint_panel(page: _Page, panel: PanelPlan) -> QuadMesh:
     depths = depth_labels(grid.depths)
     shown = thinned(num_depths, cell_height, 1.5 * AXIS_PT / 72)
     axes.set_yticks([i + 0.5 for i in shown], [f"{depths[i]}%" for i in shown])
-    axes.tick_params(length=2, width=0.6, pad=2.5, labelsize=AXIS_PT, colors=TEXT_DARK)
+    small_ticks(axes)
     axes.set_xlabel(panel.xlabel, fontsize=FACTS_PT, color=TEXT_DARK, labelpad=4)
     axes.set_ylabel(panel.ylabel, fontsize=FACTS_PT, color=TEXT_DARK, labelpad=4)
     axes.spines[:].set_visible(False)
@@ -209,7 +158,7 @@ def _paint_values(axes: Axes, grid: Grid | GridDifference, scale: Scale) -> None
         )
 
 
-def _paint_footer(page: _Page, layout: Layout, meshes: Sequence[QuadMesh]) -> None:
+def _paint_footer(page: Page, layout: Layout, meshes: Sequence[QuadMesh]) -> None:
     """A colour bar for each scale in use, then the legend of cells that were not measured."""
     top = layout.height - MARGIN - FOOTER
     left = layout.footer_left
@@ -238,7 +187,7 @@ def _paint_footer(page: _Page, layout: Layout, meshes: Sequence[QuadMesh]) -> No
         )
 
 
-def _paint_bar(page: _Page, left: float, top: float, scale: Scale, mesh: QuadMesh) -> None:
+def _paint_bar(page: Page, left: float, top: float, scale: Scale, mesh: QuadMesh) -> None:
     bar_axes = page.axes(left, top, _BAR_WIDTH, _BAR_HEIGHT)
     bar = page.figure.colorbar(mesh, cax=bar_axes, orientation="horizontal")
     bar.set_ticks(list(scale.ticks), labels=list(scale.ticks.values()))

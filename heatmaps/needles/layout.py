@@ -2,10 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import ceil, log
-
-from matplotlib.font_manager import FontProperties
-from matplotlib.textpath import TextToPath
+from math import log
 
 from heatmaps.labels import (
     depth_labels,
@@ -16,9 +13,8 @@ from heatmaps.labels import (
 from heatmaps.needles.differences import GridDifference
 from heatmaps.needles.grids import Grid
 from heatmaps.needles.labels import needles_label, trials_label
+from heatmaps.page import AXIS_PT, FACTS_PT, MARGIN, MODEL_PT, elided, text_width
 
-TITLE_PT, MODEL_PT, FACTS_PT, AXIS_PT, CELL_PT = 13, 10.5, 8.5, 8, 8
-MARGIN = 0.2
 LINE = 0.175
 # Colour bar, its ticks and its label.
 FOOTER = 0.5
@@ -87,12 +83,6 @@ class _Box:
     @property
     def height(self) -> float:
         return self.title_height + self.cells_height + _TICKS_AND_LABEL
-
-
-def text_width(text: str, points: float, *, bold: bool = False) -> float:
-    """Width of one line in inches, in the font that figures are drawn with."""
-    font = FontProperties(size=points, weight="bold" if bold else "normal")
-    return TextToPath().get_text_width_height_descent(text, font, ismath=False)[0] / 72
 
 
 def plan_layout(
@@ -196,17 +186,6 @@ def _wrapped(parts: Sequence[str], width: float) -> list[str]:
         else:
             lines.append(part)
     return lines
-
-
-def elided(text: str, width: float, points: float, *, bold: bool = False) -> str:
-    """The text, or its beginning and end with an ellipsis where it is wider than `width`."""
-    if text_width(text, points, bold=bold) <= width:
-        return text
-    for kept in range(len(text) - 1, 1, -1):
-        shorter = f"{text[: ceil(kept / 2)]}…{text[len(text) - kept // 2 :]}"
-        if text_width(shorter, points, bold=bold) <= width:
-            return shorter
-    return "…"
 
 
 def _fitting(texts: Sequence[str], extent: float) -> str:
