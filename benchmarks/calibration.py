@@ -17,8 +17,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from heatmaps.document_scores import DocumentScores
-from heatmaps.paired_statistics import holm, paired_difference
+from heatmaps.comparison.document_scores import DocumentScores
+from heatmaps.comparison.paired_statistics import holm, paired_difference
 
 # Of document difficulty, in logits: models of one kind fail on the same documents.
 SPREAD = 2.0

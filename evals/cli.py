@@ -182,8 +182,8 @@ def _needle(options: argparse.Namespace) -> int:
 
 def _nll(options: argparse.Namespace) -> int:
     from evals.task_run import run_task
+    from heatmaps.likelihood.report import write_nll
     from heatmaps.models import ModelRun, labels_of
-    from heatmaps.nll_report import write_nll
     from tasks.lengths import parse_length
 
     settings = {
@@ -193,10 +193,9 @@ def _nll(options: argparse.Namespace) -> int:
         "bins_per_octave": options.bins_per_octave,
     }
     output = Path(options.output)
-    runs = {name: ModelRun(name=name) for name in options.pretrained}
-    labels = labels_of(runs.values())
+    names = list(dict.fromkeys(options.pretrained))
     models = []
-    for name, run in runs.items():
+    for name, label in zip(names, labels_of([ModelRun(name=name) for name in names]), strict=True):
         results = run_task(
             {"pretrained": name, **_model_args(options)},
             task="yoco_nll",
@@ -205,7 +204,7 @@ def _nll(options: argparse.Namespace) -> int:
             output=output,
         )
         if results is not None:
-            models.append((labels[run.identity], [results]))
+            models.append((label, [results]))
     # another rank writes and draws
     if models:
         print(write_nll(models, output / "nll.png", output / "nll.csv"))

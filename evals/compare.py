@@ -65,7 +65,7 @@ def compare(
             results[name] = run_checkpoint(name, labels[name], keys[name], plan, store)
         if not is_first:
             return None
-        from heatmaps.comparison_report import write_comparison
+        from heatmaps.comparison.report import write_comparison
 
         return write_comparison(
             [(labels[name], results[name]) for name in models], output, steps=steps, paper=paper
@@ -82,8 +82,8 @@ def model_labels(models: Sequence[str]) -> dict[str, str]:
         same = [other for other in models if Path(other).resolve() == Path(name).resolve()]
         if len(same) > 1:
             raise ValueError(f"{name} is given {len(same)} times: give each model once")
-    labels = labels_of(ModelRun(name=name) for name in models)
-    return {name: labels["", name] for name in models}
+    labels = labels_of([ModelRun(name=name) for name in models])
+    return dict(zip(models, labels, strict=True))
 
 
 def is_checkpoint(name: str) -> bool:

@@ -1,21 +1,19 @@
-"""Heatmaps and comparisons, made from lm-eval's result files alone.
+"""Heatmaps, comparisons and likelihood by position, made from lm-eval's result files alone.
 
-A heatmap takes one way through the modules:
+Reading is the same for all:
 
-    samples.read_samples   results_*.json, samples_*.jsonl -> a DataFrame, one row a sample
-    grids.grids_of         the DataFrame -> one `Grid`, depths x lengths, for each panel
-    figure.draw            grids -> a matplotlib `Figure`
-    tables                 grids -> text for a terminal, rows for a CSV
-    report.write_heatmap   all of it, as a command calls it
+    result_files    results_*.json and samples_*.jsonl, found below paths
+    sample_lines    the documents of a samples file, line by line
+    models          whose results they are, and a short name for it
+    run_files       which of a model's files count
 
-A comparison of models takes another:
+What is made of them are three folders, each with a report, as a command calls it:
 
-    task_results.read_task_results         result files -> one `TaskResult` a task
-    pairing.pair                           one task of several models, document by document
-    paired_statistics.paired_difference    difference, interval, p-value
-    comparison.compare_models              models x tasks, and the mean over tasks
-    comparison_tables, _json, _figures     what is written of it; paper.py adds published rows
-    comparison_report.write_comparison     all of it, as a command calls it
+    needles/        grids of depths x lengths            report.write_heatmap
+    comparison/     scores of models, paired             comparison.report.write_comparison
+    likelihood/     curves over positions                likelihood.report.write_nll
+
+They share labels, colours, intervals and the page that pictures are drawn on.
 
 Nothing here knows which backend made the files, so a run of `--model hf` serves as well as ours.
 """

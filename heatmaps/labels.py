@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from math import isnan
 
-from heatmaps.grids import Grid
+# Where a table has no figure.
+NOTHING = "-"
 
 _K = 1024
 _M = 1024 * 1024
@@ -60,22 +61,6 @@ def mean_label(score: float) -> str:
     if score in (0, 1):
         return f"{100 * score:.1f}"
     return f"{min(99.9, max(0.1, 100 * score)):.1f}"
-
-
-def needles_label(grid: Grid) -> str:
-    """How many needles are in the haystack and how many of them are asked for."""
-    if grid.num_needles == 0:
-        return "no needle (control)"
-    if grid.num_needles == 1:
-        return "1 needle"
-    return f"{grid.num_needles} needles, {grid.ask} asked"
-
-
-def trials_label(grid: Grid) -> str:
-    """Trials in a measured cell: "5 trials a cell", "1 to 5 trials a cell"."""
-    fewest, most = grid.trials_range
-    noun = "trial" if most == 1 else "trials"
-    return f"{most} {noun} a cell" if fewest == most else f"{fewest} to {most} {noun} a cell"
 
 
 def thinned(count: int, spacing: float, extent: float) -> list[int]:

@@ -4,9 +4,9 @@ from collections.abc import Iterable
 from os import PathLike
 from pathlib import Path
 
-from heatmaps.grids import grids_of
-from heatmaps.samples import read_samples
-from heatmaps.tables import terminal_table, write_csv
+from heatmaps.needles.grids import grids_of
+from heatmaps.needles.samples import read_samples
+from heatmaps.needles.tables import terminal_table, write_csv
 
 PICTURE_SUFFIXES = (".png", ".svg", ".pdf")
 
@@ -42,7 +42,8 @@ def write_heatmap(
     remarks = [f"note: {note}" for note in samples.attrs["notes"]]
     if output is not None:
         # Here, so that a table alone does not wait for matplotlib.
-        from heatmaps.figure import draw, save
+        from heatmaps.needles.figure import draw
+        from heatmaps.page import save
 
         Path(output).parent.mkdir(parents=True, exist_ok=True)
         save(draw(grids, title=title), output)

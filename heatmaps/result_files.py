@@ -1,12 +1,12 @@
 """The files that `lm_eval --log_samples --output_path` leaves behind, found and read.
 
 `results_<time>.json` holds the scores and settings of a run, `samples_<task>_<time>.jsonl` of the
-same time, beside it, one line a document and filter. Whether a line is of interest is for others.
+same time, beside it, one line a document and filter.
 """
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime
 from os import PathLike
@@ -124,29 +124,6 @@ def _no_samples(results: Path) -> str:
         f"{results}: results without samples beside them; "
         "run again with --log_samples --output_path"
     )
-
-
-def sample_lines(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Each line of a samples file with its place in words, "FILE:LINE".
-
-    Lines are read one by one: with another backend each may hold megabytes of prompt.
-
-    Raises:
-        ValueError: a line is not a whole JSON object.
-    """
-    with path.open("rb") as lines:
-        for number, line in enumerate(lines, start=1):
-            if not line.strip():
-                continue
-            where = f"{path}:{number}"
-            try:
-                sample = json.loads(line)
-            except ValueError:
-                raise ValueError(
-                    f"{where}: not a whole line of JSON, as in a half-written file: "
-                    "delete that line or run again"
-                ) from None
-            yield where, sample if isinstance(sample, dict) else {}
 
 
 def read_results(path: Path) -> dict[str, Any]:

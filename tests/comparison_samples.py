@@ -8,6 +8,10 @@ from typing import Any
 import numpy as np
 from result_samples import benchmark_sample, needle_sample, write_run
 
+from heatmaps.comparison.compare import compare_models
+from heatmaps.comparison.scores import Comparison
+from heatmaps.run_files import newest_files
+
 LENGTHS, DEPTHS = (1024, 2048, 4096), (0.0, 0.5, 1.0)
 
 
@@ -40,3 +44,15 @@ def write_models(
         }
         models.append((label, [write_run(folder / label, lines, original=2376)]))
     return models
+
+
+def compare(
+    models: list[tuple[str, list[Path]]],
+    *,
+    tasks: list[str] | None = None,
+    seed: int = 0,
+    resamples: int = 200,
+) -> Comparison:
+    """The comparison of what lies in each model's paths."""
+    files = [newest_files(label, paths, tasks) for label, paths in models]
+    return compare_models(files, tasks=tasks, seed=seed, resamples=resamples)

@@ -45,7 +45,7 @@ def settings(folder: Path) -> RunSettings:
 
 def without_report() -> None:
     """Replaces the writing of the report, which is another module's."""
-    report = ModuleType("heatmaps.comparison_report")
+    report = ModuleType("heatmaps.comparison.report")
     setattr(report, "write_comparison", lambda models, output, **options: "written")  # noqa: B010
     sys.modules[report.__name__] = report
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -63,6 +65,52 @@ def needle_sample(
         "target_hash": sha(" 7"),
         "recall": recall,
     }
+
+
+def position_sample(
+    number: int = 0,
+    name: str = "a.txt",
+    nats: Sequence[float] = (200.0, 180.0, 300.0, 500.0),
+    **doc: Any,
+) -> dict[str, Any]:
+    """One line of a document scored by position, with as many bins as nats; three bytes a token."""
+    edges = [1, 64, 128, 256, 512][: len(nats) + 1]
+    sizes = [stop - start for start, stop in itertools.pairwise(edges)]
+    fields = {
+        "document": name,
+        "document_sha256": sha(name),
+        "length_tokens": edges[-1],
+        "edges": edges,
+        "edges_asked": edges,
+        "edges_chars": [3 * edge for edge in edges],
+        "num_bytes": [3 * size for size in sizes],
+        "tokenizer_sha256": "t" * 64,
+    } | doc
+    return {
+        "doc_id": number,
+        "doc": fields,
+        "target": name,
+        "arguments": {"gen_args_0": {"arg_0": "", "arg_1": "<|yoco:prompt ...|>"}},
+        "filter": "none",
+        "metrics": ["nats_by_position", "bits_per_token"],
+        "doc_hash": sha(fields),
+        "prompt_hash": sha(("logged", name)),
+        "target_hash": sha(name),
+        "nats_by_position": [list(pair) for pair in zip(sizes, nats, strict=True)],
+        "bits_per_token": [sum(nats) / math.log(2), sum(sizes)],
+    }
+
+
+def write_positions(folder: Path, samples: Sequence[dict[str, Any]], **options: Any) -> Path:
+    """Writes a run of yoco_nll, with the score that its samples add up to."""
+    bits, sizes = zip(*(sample["bits_per_token"] for sample in samples), strict=True)
+    return write_run(
+        folder,
+        {"yoco_nll": samples},
+        reported={"yoco_nll": {"bits_per_token": sum(bits) / sum(sizes)}},
+        lower_is_better=["nats_by_position", "bits_per_token"],
+        **options,
+    )
 
 
 def write_run(

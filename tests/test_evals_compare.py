@@ -50,7 +50,7 @@ def replace_report(patch: pytest.MonkeyPatch, calls: list[Any]) -> None:
         calls.append((models, output, options))
         return "the comparison"
 
-    report = ModuleType("heatmaps.comparison_report")
+    report = ModuleType("heatmaps.comparison.report")
     setattr(report, "write_comparison", write_comparison)  # noqa: B010
     patch.setitem(sys.modules, report.__name__, report)
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from comparison_samples import needles, write_models
+from comparison_samples import compare, needles, write_models
 from figure_checks import assert_text_fits
 from matplotlib.collections import PolyCollection, QuadMesh
 from result_samples import write_run
 
-from heatmaps.comparison import compare_models
-from heatmaps.comparison_figures import draw_differences, draw_needle_grids, draw_steps
+from heatmaps.comparison.figures import draw_differences, draw_needle_grids, draw_steps
 
 LONG = "a-label-that-goes-on-and-on-and-on-until-it-costs-$5-or-$6-and-ends-at-last"
 
@@ -18,7 +17,7 @@ LONG = "a-label-that-goes-on-and-on-and-on-until-it-costs-$5-or-$6-and-ends-at-l
 @pytest.fixture
 def comparison(tmp_path):
     models = write_models(tmp_path, {"A": 0.5, "B": 0.75, LONG: 1.0})
-    return compare_models(models, seed=0, resamples=200)
+    return compare(models, seed=0, resamples=200)
 
 
 def test_each_difference_is_where_it_is(comparison):
@@ -72,7 +71,7 @@ def test_two_models_stand_in_one_row_and_what_either_lacks_is_masked(tmp_path):
     models = [
         (label, [write_run(tmp_path / label, {"yoco_needle": own})]) for label, own in lines.items()
     ]
-    comparison = compare_models(models, seed=0, resamples=200)
+    comparison = compare(models, seed=0, resamples=200)
     figure = draw_needle_grids(comparison, comparison.tasks[0])
     panels = [axes for axes in figure.axes if axes.get_ylabel().startswith("depth")]
     assert len({axes.get_position().y0 for axes in panels}) == 1

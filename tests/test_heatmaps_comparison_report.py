@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import yaml
 from comparison_samples import write_models
-from result_samples import write_run
+from result_samples import TIMESTAMP, position_sample, write_positions, write_run
 
-from heatmaps.comparison_report import write_comparison
+from heatmaps.comparison.report import write_comparison
 
 
 def test_everything_at_once(tmp_path):
@@ -66,6 +66,44 @@ def test_a_refusal_writes_nothing(tmp_path):
     with pytest.raises(ValueError, match=r"piqa: A \(60 documents\) and B \(50\) were not run on"):
         write_comparison(models, tmp_path / "out")
     assert not (tmp_path / "out").exists()
+
+
+def documents(tokenizer: str, nats: float) -> list[dict[str, Any]]:
+    fields = {"tokenizer_sha256": tokenizer * 64, "edges_chars": [tokenizer]}
+    return [position_sample(n, f"{n}.txt", (nats + n, nats), **fields) for n in range(3)]
+
+
+def test_two_tokenizers_leave_the_curve(tmp_path):
+    """Likelihood by position compares by bytes where tokens do not, in a table with others."""
+    models = write_models(tmp_path / "runs", {"A": 0.5, "B": 1.0})
+    for (label, paths), tokenizer in zip(models, "tu", strict=True):
+        run = write_positions(
+            tmp_path / f"{label}_nll", documents(tokenizer, 90), pretrained=f"/models/{label}"
+        )
+        paths.append(run)
+    text = write_comparison(models, tmp_path / "all", resamples=200)
+    assert "note: not compared: yoco_nll: A and B have their documents in the tokens of 2" in text
+    assert "bits a byte; positions in tokens" in text and "\narc_easy" in text
+    document = (tmp_path / "all" / "comparison.md").read_text()
+    assert "- B, yoco_nll: `" in document and "](nll.png)" in document
+    # By itself as well, though then there is no table.
+    text = write_comparison(
+        models, tmp_path / "one", tasks=["yoco_nll"], resamples=200, steps=[1, 2]
+    )
+    assert text.startswith("A: 3 documents; ") and "arc_easy" not in text
+    names = {path.name for path in (tmp_path / "one").iterdir()}
+    assert names == {"comparison.md", "comparison.csv", "comparison.json", "nll.png"}
+
+
+def test_table_and_curve_are_of_the_same_files(tmp_path):
+    older, newer = documents("t", 300), documents("t", 90)[:2]
+    a = write_positions(tmp_path / "A", older)
+    write_positions(tmp_path / "A", newer, timestamp=TIMESTAMP.replace("-05T", "-06T"))
+    b = write_positions(tmp_path / "B", newer)
+    text = write_comparison([("A", [a]), ("B", [b])], tmp_path / "out", resamples=200)
+    (row,) = [line for line in text.splitlines() if line.startswith("yoco_nll")]
+    assert row.split()[5:7] == ["2", "A"]
+    assert f"A: 2 documents; {(90.5 + 90) / 127:.4f} nats a token up to 128" in text
 
 
 def _lines(models, task: str) -> list[dict[str, Any]]:

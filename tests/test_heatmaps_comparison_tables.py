@@ -5,11 +5,10 @@ from __future__ import annotations
 import csv
 
 import pytest
-from comparison_samples import accuracies, write_models
+from comparison_samples import accuracies, compare, write_models
 from result_samples import benchmark_sample, write_run
 
-from heatmaps.comparison import compare_models
-from heatmaps.comparison_tables import (
+from heatmaps.comparison.tables import (
     CSV_COLUMNS,
     comparison_markdown,
     markdown_table,
@@ -36,7 +35,7 @@ def comparison(tmp_path):
                 lower_is_better=["bits_per_byte"],
             )
         )
-    return compare_models(models, seed=0, resamples=500)
+    return compare(models, seed=0, resamples=500)
 
 
 def test_terminal_table(comparison):
@@ -110,7 +109,7 @@ def test_paper_rows_beside_ours(comparison, tmp_path):
         (label, [write_run(tmp_path / label, {"gsm8k": [benchmark_sample(0, acc=1.0)]})])
         for label in ("C", "D")
     ]
-    none = paper_markdown(compare_models(models, seed=0, resamples=100))
+    none = paper_markdown(compare(models, seed=0, resamples=100))
     assert none.startswith("None of these runs is one of the paper's tables: those are arc_chall")
 
 

@@ -1,11 +1,11 @@
-"""What lies in lm-eval's files, line by line; finding them is tested with the samples."""
+"""Which files there are, and what is no results file."""
 
 from __future__ import annotations
 
 import pytest
 from result_samples import TIMESTAMP, benchmark_sample, write_run
 
-from heatmaps.result_files import counted, find_sample_files, read_results, sample_lines
+from heatmaps.result_files import counted, find_sample_files, read_results
 
 
 def test_files_know_their_task_their_time_and_their_results(tmp_path):
@@ -19,17 +19,6 @@ def test_files_know_their_task_their_time_and_their_results(tmp_path):
     assert [file.task for file in files] == ["boolq", "arc_easy", "piqa"]
     assert [file.written.day for file in files] == [5, 5, 6]
     assert [file.results and file.results.parent.name for file in files] == ["a", "a", "b"]
-
-
-def test_lines_come_with_their_place(tmp_path):
-    path = tmp_path / "samples.jsonl"
-    path.write_text('{"a": 1}\n\n[2]\n{"a": ')
-    lines = sample_lines(path)
-    assert next(lines) == (f"{path}:1", {"a": 1})
-    # What is no object holds nothing.
-    assert next(lines) == (f"{path}:3", {})
-    with pytest.raises(ValueError, match=r"samples\.jsonl:4: not a whole line of JSON"):
-        next(lines)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,234 @@
+"""What one model reached on each task, document by document, read from lm-eval's result files."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from heatmaps.comparison.document_scores import DocumentScores
+from heatmaps.comparison.metrics import choose_metric
+from heatmaps.models import ModelRun
+from heatmaps.result_files import counted
+from heatmaps.run_files import RunFile
+from heatmaps.sample_lines import filter_of, fraction, sample_lines, whole_number
+
+# In whose tokens a document was measured; names of files differ though the tokens are the same.
+_TOKENIZER_FIELDS = {"tokenizer", "tokenizer_sha256"}
+# Where a text lies and how it was put together, of which these hashes tell what came of it.
+_SOURCE_FIELDS = {"haystack", "plan"}
+_TEXT_HASHES = {"haystack_sha256", "prompt_sha256"}
+
+# Length in tokens and depth 0..1 of a needle prompt.
+Cell = tuple[int, float]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Document:
+    """What identifies one document of a task, and what was asked of the model about it.
+
+    Attributes:
+        doc_id: lm-eval's number of it.
+        identity: hash of the document: lm-eval's own or, where its lengths are counted in tokens,
+            of all but the names of tokenizer and haystack.
+        prompt: hash of the prompt. "" where the identity holds it.
+        target: hash of the right answer.
+        cell: (length_tokens, depth_frac) of a needle prompt, else None.
+        fields: of a document whose lengths are counted in tokens, what it says of itself.
+    """
+
+    doc_id: int
+    identity: str
+    prompt: str
+    target: str
+    cell: Cell | None
+    fields: Mapping[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """How a task was run, as far as two runs must agree; None where the files do not say."""
+
+    version: Any = None
+    num_fewshot: Any = None
+    filter: str | None = None
+    generation_kwargs: str | None = None
+    chat_template_sha: str | None = None
+    system_instruction_sha: str | None = None
+    fewshot_as_multiturn: bool | None = None
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class TaskResult:
+    """One model on one task, from one samples file.
+
+    Attributes:
+        label: the model, as the user reads it.
+        scores: of `documents`, in their order.
+        num_available: documents that the task has, of which these may be some; None if unknown.
+        reported_score, reported_stderr: lm-eval's own; None if the files do not say.
+    """
+
+    label: str
+    task: str
+    metric: str
+    scores: DocumentScores
+    documents: tuple[Document, ...]
+    settings: RunSettings
+    num_available: int | None
+    reported_score: float | None
+    reported_stderr: float | None
+    run: ModelRun
+    samples_file: Path
+    results_file: Path | None
+
+    @cached_property
+    def is_needle(self) -> bool:
+        return self.documents[0].cell is not None
+
+    @cached_property
+    def cells(self) -> frozenset[Cell]:
+        """The cells of a needle grid that were measured."""
+        return frozenset(document.cell for document in self.documents if document.cell)
+
+
+def read_task_result(label: str, run: RunFile) -> TaskResult:
+    """What the model reached on the file's task.
+
+    Raises:
+        ValueError: a broken file.
+        NotComparableError: the task has no metric to compare by.
+    """
+    file, content = run.samples, run.content
+    documents: list[Document] = []
+    logged: dict[str, list[Any]] = {}
+    settings = RunSettings()
+    higher_is_better = _of_task(content, "higher_is_better", file.task) or {}
+    for where, sample in sample_lines(file.path):
+        if not documents:
+            settings = _settings(content, file.task, sample)
+            # lm-eval before 0.4.8 does not list them.
+            names = sample.get("metrics") or [name for name in higher_is_better if name in sample]
+            logged = {str(name): [] for name in names}
+        documents.append(_document(sample, where))
+        for name, values in logged.items():
+            # A task may leave a metric out for some documents, and it is then none to compare by.
+            values.append(sample.get(name))
+    if not documents:
+        raise ValueError(f"{file.path}: no samples in it, as in a half-written file: run again")
+    counts = _of_task(content, "n-samples", file.task) or {}
+    expected = counts.get("effective")
+    if expected is not None and expected != len(documents):
+        raise ValueError(
+            f"{file.path}: {counted(len(documents), 'document')}, but its results file speaks of "
+            f"{expected:,}, as after a broken write: run {file.task} again"
+        )
+    reported = _of_task(content, "results", file.task) or {}
+    of_metric = {
+        name: score
+        for name in logged
+        if isinstance(score := reported.get(f"{name},{settings.filter}"), int | float)
+    }
+    metric, scores = choose_metric(file.task, logged, of_metric, higher_is_better)
+    stderr = reported.get(f"{metric}_stderr,{settings.filter}")
+    order = sorted(range(len(documents)), key=lambda i: documents[i].doc_id)
+    return TaskResult(
+        label=label,
+        task=file.task,
+        metric=metric,
+        scores=scores.select(np.array(order)),
+        documents=tuple(documents[i] for i in order),
+        settings=settings,
+        num_available=counts.get("original"),
+        reported_score=of_metric.get(metric),
+        reported_stderr=stderr if isinstance(stderr, int | float) else None,
+        run=run.model,
+        samples_file=file.path,
+        results_file=file.results,
+    )
+
+
+def _of_task(content: Mapping[str, Any], section: str, task: str) -> Any:
+    """What a section of the results file says of the task; lm-eval 0.5 may call it group::task."""
+    entries = content.get(section)
+    if not isinstance(entries, dict):
+        return None
+    return next(
+        (entry for name, entry in entries.items() if name.rpartition("::")[2] == task), None
+    )
+
+
+def _settings(content: Mapping[str, Any], task: str, sample: Mapping[str, Any]) -> RunSettings:
+    first = RunSettings(filter=filter_of(sample), generation_kwargs=_generation(sample))
+    if not content:
+        return first
+    return replace(
+        first,
+        version=_of_task(content, "versions", task),
+        num_fewshot=_of_task(content, "n-shot", task),
+        chat_template_sha=content.get("chat_template_sha"),
+        system_instruction_sha=content.get("system_instruction_sha"),
+        # It says nothing of a run without a chat template, and lm-eval's commands set it unlike.
+        fewshot_as_multiturn=(
+            bool(content.get("fewshot_as_multiturn")) if content.get("chat_template_sha") else None
+        ),
+    )
+
+
+def _generation(sample: Mapping[str, Any]) -> str | None:
+    """The generation settings that went with the sample's first request, if it generates."""
+    requests = sample.get("arguments")
+    if isinstance(requests, dict):
+        request = requests.get("gen_args_0")
+        kwargs = request.get("arg_1") if isinstance(request, dict) else None
+    else:
+        # a list of lists in older releases of lm-eval
+        request = requests[0] if isinstance(requests, list) and requests else None
+        kwargs = request[1] if isinstance(request, list) and len(request) > 1 else None
+    return json.dumps(kwargs, sort_keys=True) if isinstance(kwargs, dict) else None
+
+
+def _document(sample: Mapping[str, Any], where: str) -> Document:
+    doc = sample.get("doc")
+    missing = [
+        key
+        for key in ("doc_id", "doc_hash", "prompt_hash", "target_hash")
+        if sample.get(key) is None
+    ]
+    if missing:
+        raise ValueError(
+            f"{where}: no {', '.join(missing)}, by which documents are paired: "
+            "run again with lm-eval 0.4.3 or newer"
+        )
+    in_tokens = isinstance(doc, dict) and "tokenizer_sha256" in doc
+    fields = doc if isinstance(doc, dict) and in_tokens else {}
+    identity = str(sample["doc_hash"])
+    # Our backend is given a short handle of these prompts, others the text: the document itself
+    # has the hash of what both mean.
+    prompt = "" if in_tokens else str(sample["prompt_hash"])
+    if in_tokens:
+        names = fields.keys() - _TOKENIZER_FIELDS
+        if fields.keys() >= _TEXT_HASHES:
+            names -= _SOURCE_FIELDS
+        content = {name: fields[name] for name in names}
+        identity = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+    return Document(
+        doc_id=whole_number(sample["doc_id"], f"{where}: doc_id"),
+        identity=identity,
+        prompt=prompt,
+        target=str(sample["target_hash"]),
+        cell=_cell(doc, where),
+        # The plan says over again, at length, what the rest says.
+        fields={name: value for name, value in fields.items() if name != "plan"},
+    )
+
+
+def _cell(doc: Any, where: str) -> Cell | None:
+    if not (isinstance(doc, dict) and "length_tokens" in doc and "depth_frac" in doc):
+        return None
+    length = whole_number(doc["length_tokens"], f"{where}: length_tokens", least=1)
+    return length, round(fraction(doc["depth_frac"], f"{where}: depth_frac"), 6)

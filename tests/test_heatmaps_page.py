@@ -1,0 +1,39 @@
+"""Places on a page, and texts that fit; saving is tested with the heatmaps."""
+
+from __future__ import annotations
+
+import pytest
+
+from heatmaps.page import FACTS_PT, Page, elided, text_width
+
+
+def test_places_are_inches_from_the_top_left():
+    page = Page.of_size(8, 4)
+    axes = page.axes(2, 1, 4, 2)
+    assert axes.get_position().bounds == pytest.approx((0.25, 0.25, 0.5, 0.5))
+    page.text(2, 1, "cost $5 or $6")
+    page.text(2, 1, "beside a middle", va="center")
+    first, second = page.figure.texts
+    assert first.get_position() == second.get_position() == (0.25, 0.75)
+    assert (first.get_verticalalignment(), second.get_verticalalignment()) == ("top", "center")
+    assert first.get_text() == "cost $5 or $6" and not first.get_parse_math()
+
+
+def test_axes_share_the_scales_of_others():
+    page = Page.of_size(8, 4)
+    first = page.axes(1, 1, 2, 2)
+    second, alone = page.axes(4, 1, 2, 2, like=first), page.axes(7, 1, 1, 2)
+    first.set(xlim=(0, 7), ylim=(0, 9))
+    assert (second.get_xlim(), second.get_ylim()) == ((0, 7), (0, 9))
+    # Negative control.
+    assert alone.get_xlim() != (0, 7)
+
+
+def test_long_texts_keep_both_ends():
+    name = "a-name-that-goes-on-and-on-until-it-ends"
+    width = 0.6 * text_width(name, FACTS_PT)
+    short = elided(name, width, FACTS_PT)
+    assert text_width(short, FACTS_PT) <= width
+    beginning, end = short.split("…")
+    assert name.startswith(beginning) and name.endswith(end) and beginning and end
+    assert elided(name, 2 * width, FACTS_PT) == name
