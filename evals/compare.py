@@ -54,8 +54,9 @@ def compare(
     if checkpoints and not settings.tasks:
         raise ValueError(f"{checkpoints[0]} is to be run, but on no task: add --tasks yoco_paper")
     catalogue = Catalogue(settings.tasks)
+    named = [unit.name for unit in catalogue.units if not unit.is_group]
     for name in results:
-        check_results(name, [unit.name for unit in catalogue.units if not unit.is_group])
+        check_results(name, named)
     plan = plan_runs(catalogue, settings)
     keys = {name: keys_of(name, plan) for name in checkpoints}
     store = RunStore(output)
@@ -68,7 +69,12 @@ def compare(
         from heatmaps.comparison.report import write_comparison
 
         return write_comparison(
-            [(labels[name], results[name]) for name in models], output, steps=steps, paper=paper
+            [(labels[name], results[name]) for name in models],
+            output,
+            # of a group that runs as one the members' names are not known here
+            tasks=named if len(named) == len(catalogue.units) and named else None,
+            steps=steps,
+            paper=paper,
         )
 
 

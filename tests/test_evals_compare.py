@@ -105,8 +105,8 @@ def test_the_report_gets_every_models_runs(folder: Path, reports: list[Any]) -> 
     (((first, second), output, options),) = reports
     assert (first[0], second[0]) == ("a", "b")
     assert output == folder / "out"
-    assert options == {"steps": [10, 20], "paper": True}
     tasks = ["arc_easy", "piqa", "yoco_needle"]
+    assert options == {"tasks": tasks, "steps": [10, 20], "paper": True}
     for _, paths in (first, second):
         assert [path.name.rpartition("-")[0] for path in paths] == tasks
     found = runs_of(folder / "out")
@@ -315,7 +315,8 @@ def test_the_command(
     arguments += ["--output", str(output), "--steps", "1e3,2e3"]
     assert main(arguments) == 0
     assert capsys.readouterr().out == "the comparison\n"
-    assert reports[-1][2] == {"steps": [1000.0, 2000.0], "paper": False}
+    tasks = ["arc_easy", "piqa"]
+    assert reports[-1][2] == {"tasks": tasks, "steps": [1000.0, 2000.0], "paper": False}
     # nothing was run anew
     assert len(list((output / "runs").iterdir())) == NUM_RUNS
     capsys.readouterr()
