@@ -88,6 +88,25 @@ def test_nll_of_two_checkpoints(tmp_path: Path) -> None:
             assert bits == pytest.approx(nats / math.log(2))
 
 
+def test_compare(tmp_path: Path) -> None:
+    """Runs what is missing once, and everything that the comparison writes is there."""
+    (tmp_path / "a.txt").write_text(tasks_samples.PROSE)
+    settings = {"lengths": ["1K"], "depths": 2, "haystack": "noise", "documents": "files:a.txt"}
+    models = ["demo", "demo-gret", "--tasks", "yoco_needle,yoco_nll", "--output", "out"]
+    done = run(tmp_path, "compare", *models, "--metadata", json.dumps(settings))
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "wrote out/comparison.md" in done.stdout
+    record = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert {task["task"] for task in record["tasks"]} == {"yoco_needle", "yoco_nll"}
+    for name in ("comparison.csv", "differences.png", "yoco_needle.png", "nll.png"):
+        assert (tmp_path / "out" / name).stat().st_size > 500
+    again = run(tmp_path, "compare", *models, "--metadata", json.dumps(settings))
+    assert again.stdout == done.stdout
+    # every task of every model ran once
+    assert len(list((tmp_path / "out" / "runs").glob("*/*"))) >= 4
+    assert "yoco_needle (1 of 2)" in done.stderr and "yoco_needle (1 of 2)" not in again.stderr
+
+
 def test_convert_and_use(tmp_path: Path) -> None:
     done = run(tmp_path, "convert", "demo", "copy")
     assert (done.returncode, done.stdout) == (0, "wrote copy (native layout)\n")
@@ -104,6 +123,8 @@ def test_user_errors_are_one_line(tmp_path: Path) -> None:
         (["nll", "demo", "--documents", "files:none*"], "yoco nll: 'files:none*' matches no file"),
         (["heatmap", "nothing", "-o", "x.png"], "yoco heatmap: "),
         (["convert", "nowhere", "there"], "yoco convert: no such folder: nowhere"),
+        (["compare", "demo", "nowhere", "--tasks", "x"], "yoco compare: no such folder: nowhere"),
+        (["info", "nowhere"], "yoco info: no such folder: nowhere"),
     ]:
         done = run(tmp_path, *arguments)
         assert done.returncode == 2
