@@ -64,14 +64,9 @@ def test_settings_go_over_the_tasks_own() -> None:
     assert unit.takes_settings
     assert unit.settings({"trials": 3})["trials"] == 3
     assert unit.settings({})["trials"] == 1
-    (task,) = Catalogue(["yoco_needle"]).load(
-        unit,
-        {
-            "metadata": unit.settings(
-                {"lengths": [256], "depths": 2, "tokenizer": str(EMBEDDED / "demo")}
-            )
-        },
-    )
+    asked = {"lengths": [256], "depths": 2, "max_length": 256}
+    settings = unit.settings({**asked, "tokenizer": str(EMBEDDED / "demo")})
+    (task,) = Catalogue(["yoco_needle"]).load(unit, {"metadata": settings})
     assert [doc["length_tokens"] for doc in task.eval_docs] == [256, 256]
 
 
