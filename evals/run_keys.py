@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from evals.backend import DEFAULT_MAX_LENGTH, YOCOLM
+from evals.backend import DEFAULT_MAX_LENGTH
 from evals.catalogue import Catalogue, TaskUnit
 from tasks.documents import find_documents
 from tasks.haystacks import load_haystack
@@ -88,27 +88,16 @@ def model_key(model_args: Mapping[str, Any]) -> ModelKey:
     stored = checkpoint.tensors["embed_tokens.weight"].dtype
     dtype = resolve_dtype(model_args.get("dtype") or "auto", device, stored)
     limits = (model_args.get("max_length"), checkpoint.config.max_length, DEFAULT_MAX_LENGTH)
+    backend = model_args.get("backend") or "auto"
+    kernels = choose_kernels(backend, device, dtype, checkpoint.config.head_dims)
     return ModelKey(
         checkpoint_sha256=checkpoint_sha256(path),
         tokenizer_sha256=load_tokenizer(str(model_args.get("tokenizer") or path)).hash,
         dtype=_name(dtype),
         device_type=device.type,
-        kernels=dict(choose_kernels(model_args.get("backend") or "auto", device, dtype).names),
+        kernels=dict(kernels.names),
         rope_precision=model_args.get("rope_precision") or "float64",
         max_length=next(int(limit) for limit in limits if limit),
-    )
-
-
-def loaded_model_key(lm: YOCOLM) -> ModelKey:
-    """The key of a loaded model; its checkpoint is read again, as it is now."""
-    return ModelKey(
-        checkpoint_sha256=checkpoint_sha256(resolve_path(lm.pretrained)),
-        tokenizer_sha256=lm.text.hash,
-        dtype=_name(lm.model.dtype),
-        device_type=lm.device.type,
-        kernels=dict(lm.model.kernels.names),
-        rope_precision=lm.model.rope_precision,
-        max_length=lm.max_length,
     )
 
 

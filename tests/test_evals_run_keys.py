@@ -11,9 +11,11 @@ import torch
 from checkpoint_samples import write_model
 from safetensors.torch import load_file, save_file
 
+import yoco
 from evals.backend import YOCOLM
 from evals.catalogue import Catalogue
 from evals.run_keys import ModelKey, model_key, run_key
+from yoco.kernels import Kernels, choose_kernels
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +38,25 @@ def test_the_key_is_that_of_the_loaded_model(model: Path, options: dict[str, Any
         rope_precision=lm.model.rope_precision,
         max_length=lm.max_length,
     )
+
+
+def test_kernels_are_chosen_for_the_key_as_for_the_model(
+    model: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU the widths of the heads decide, which a CPU would not show."""
+    asked = []
+
+    def choose(*arguments: Any) -> Kernels:
+        asked.append(arguments)
+        return choose_kernels(*arguments)
+
+    monkeypatch.setattr("evals.run_keys.choose_kernels", choose)
+    monkeypatch.setattr("yoco.loading.choose_kernels", choose)
+    model_key({"pretrained": str(model), "device": "cpu"})
+    loaded = yoco.load(model, device="cpu")
+    for_key, for_model = asked
+    assert for_key == for_model
+    assert for_model[-1] == loaded.config.head_dims
 
 
 def test_a_copy_has_the_same_key_and_one_other_weight_another(model: Path, tmp_path: Path) -> None:

@@ -190,7 +190,7 @@ class Training:
 
 
 def training_kernels(model: YOCO, device: torch.device) -> Kernels:
-    """Kernels that have a gradient, and are ready at once: fla's take minutes to be tuned."""
+    """Kernels that have a gradient, and are ready at once: fla's must be tuned first."""
     dtype = torch.bfloat16 if device.type == "cuda" else torch.float32
     return choose_kernels("torch", device, dtype, model.config.head_dims)
 
