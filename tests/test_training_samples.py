@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import random
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from training.corpus import Corpus
 from training.samples import (
     OTHER,
     TEXT,
+    TEXT_LENGTHS,
     DoesNotFit,
     Sample,
     assemble,
@@ -90,7 +92,9 @@ def test_all_kinds_of_samples_are_drawn(corpus: Corpus) -> None:
     assert any(re.search(r"[0-9a-f]{8}-[0-9a-f]{4}", answer) for _, answer in turns)
     assert any(answer.count(",") > 3 for _, answer in turns)
     assert {len(h.value) for draft in drafts for h in draft.needles} >= set(range(1, 8))
-    assert any(draft.span.startswith("distractors") for draft in drafts)
+    num_distractors = [draft.distractor_tokens for draft in drafts]
+    assert {size > 0 for size in num_distractors} == {size > 4096 for size in num_distractors}
+    assert any(0 < size < 2048 for size in num_distractors)
     assert any(draft.repeat_tokens for draft in drafts)
     assert any(len(draft.turns) == 8 for draft in drafts) is False
     keys = {hidden.key for draft in drafts for hidden in draft.needles}
@@ -125,10 +129,27 @@ def test_a_step_is_a_function_of_its_seed(corpus: Corpus) -> None:
     assert first.row_lengths == again.row_lengths
     assert not np.array_equal(first.tokens, other.tokens)
     assert not np.array_equal(first.tokens, training_batch(corpus, 0, 8, 256, 1024, 1024).tokens)
-    assert first.lengths == [256] * 4 + [512] * 2
+    assert first.lengths in ([256] * 4 + [512] * 2, [256] * 4 + [1024])
+    steps = [training_batch(corpus, 0, step, 256, 256, 16_384) for step in range(20)]
+    assert {max(batch.lengths) for batch in steps} == set(TEXT_LENGTHS)
     # a sample does not depend on those beside it
     alone = training_batch(corpus, 0, 7, 256, 256, 0)
     np.testing.assert_array_equal(alone.tokens, first.tokens[:256])
+
+
+def test_distractors_take_the_place_of_a_part_of_the_haystack(corpus: Corpus) -> None:
+    draft = draw_draft(corpus, random.Random(0), 2048)
+    draft = replace(draft, repeat_tokens=0, distractors="distractors/2", needles=())
+    common = corpus.encode(" The access code of").tolist()
+
+    def num_distractors(tokens: int) -> int:
+        sample = assemble(corpus, replace(draft, distractor_tokens=tokens), random.Random(0), 2048)
+        assert (TEXT in sample.marks) == (tokens == 0)
+        windows = np.lib.stride_tricks.sliding_window_view(sample.tokens, len(common))
+        return int((windows == common).all(axis=1).sum())
+
+    none, some, all_of_it = map(num_distractors, (0, 512, 4096))
+    assert none == 0 and 10 < some < 60 and all_of_it > 3 * some
 
 
 def test_packing_numbers_the_answers_through(corpus: Corpus) -> None:

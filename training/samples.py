@@ -24,9 +24,9 @@ from training.wordings import PAPER, RULER, WORDINGS, Wording, draw_kind, draw_v
 TEXT, OTHER = -1, -2
 
 MAX_NEEDLES = 16
-# Rows of ordinary text in front of the question.
-TEXT_ROWS = 128
-TEXT_LENGTH = 512
+# Ordinary text is read in pieces of one of these lengths, so that its likelihood does not jump
+# where the longest piece ends.
+TEXT_LENGTHS = (512, 2_048, 8_192, 16_384)
 # Tokens of a haystack that a needle and its question may take.
 _TOKENS_A_NEEDLE = 64
 _BOUNDARY_SEARCH_TOKENS = 256
@@ -53,11 +53,15 @@ class Draft:
     Attributes:
         span: of the corpus, where the haystack is from.
         repeat_tokens: the haystack is a text of so many tokens, repeated; 0 for running text.
+        distractors: the span of the sentences that take the place of a part of the haystack.
+        distractor_tokens: how many tokens they take; 0 for none.
         turns: questions, each with the beginning of its answer, and the answers.
     """
 
     span: str
     repeat_tokens: int
+    distractors: str
+    distractor_tokens: int
     preamble: str
     needles: tuple[Hidden, ...]
     turns: tuple[tuple[str, str], ...]
@@ -129,9 +133,11 @@ def training_batch(
     for index in range(max(1, needle_tokens // length)):
         rng = random.Random(f"{seed}/{step}/needle/{index}")
         samples.append(needle_sample(corpus, rng, length))
-    for index in range(text_tokens // TEXT_LENGTH):
+    text_length = random.Random(f"{seed}/{step}/text").choice(TEXT_LENGTHS)
+    text_length = min(text_length, text_tokens)
+    for index in range(text_tokens // text_length if text_length else 0):
         rng = random.Random(f"{seed}/{step}/text/{index}")
-        samples.append(text_sample(corpus, rng, _draw_text_span(corpus, rng), TEXT_LENGTH))
+        samples.append(text_sample(corpus, rng, _draw_text_span(corpus, rng), text_length))
     return pack(samples)
 
 
@@ -164,8 +170,17 @@ def probe_sample(corpus: Corpus, seed: int, index: int, length: int, num_needles
     hidden = tuple(Hidden(needle.key, needle.value, needle.sentence()) for needle in needles)
     asked = rng.choice(hidden)
     turn = (PAPER.question([asked.key], "number"), f" {asked.value}.")
-    draft = Draft("held_out", 0, "", hidden, (turn,))
+    draft = Draft("held_out", 0, "", 0, "", hidden, (turn,))
     return assemble(corpus, draft, rng, length)
+
+
+def text_rows(length: int) -> int:
+    """How many tokens of ordinary text in front of the questions are predicted too.
+
+    A long sample has more of them: there are few such samples, and nothing else is predicted so
+    far behind the beginning.
+    """
+    return max(min(128, length // 4), min(512, length // 128))
 
 
 def max_needles(length: int) -> int:
@@ -190,14 +205,22 @@ def draw_draft(corpus: Corpus, rng: random.Random, length: int) -> Draft:
         hidden.append(
             Hidden(key, value, other.sentence.format(key=key, value=value, kind="number"))
         )
+    span, repeat_tokens, distractor_tokens = _draw_text_span(corpus, rng), 0, 0
     source = rng.random()
-    if source < 0.12:
-        span, repeat_tokens = f"distractors/{number}", 0
-    else:
-        span, repeat_tokens = _draw_text_span(corpus, rng), 0
-        if source < 0.22:
-            repeat_tokens = rng.randint(24, 96)
-    return Draft(span, repeat_tokens, preamble, tuple(hidden), tuple(turns))
+    if source < 0.2:
+        # from a few to nothing else: among few of them the model learns to tell keys apart
+        distractor_tokens = round(length ** rng.uniform(0.75, 1.25))
+    elif source < 0.3:
+        repeat_tokens = rng.randint(24, 96)
+    return Draft(
+        span,
+        repeat_tokens,
+        f"distractors/{number}",
+        distractor_tokens,
+        preamble,
+        tuple(hidden),
+        tuple(turns),
+    )
 
 
 def assemble(corpus: Corpus, draft: Draft, rng: random.Random, length: int) -> Sample:
@@ -236,13 +259,13 @@ def assemble(corpus: Corpus, draft: Draft, rng: random.Random, length: int) -> S
     assert len(tokens) == length + 1
 
     # a haystack that repeats, or is all numbers, teaches nothing of the language
-    is_text = not draft.repeat_tokens and not draft.span.startswith("distractors")
+    is_text = not draft.repeat_tokens and not draft.distractor_tokens
     marks = np.full(len(tokens), TEXT if is_text else OTHER, dtype=np.int32)
     marks[: 1 + len(preamble)] = OTHER
     for number, offset in offsets.items():
         marks[offset : offset + len(sentences[number])] = OTHER
     marks[-len(suffix) :] = suffix_marks
-    first = max(1, len(tokens) - len(suffix) - min(TEXT_ROWS, length // 4))
+    first = max(1, len(tokens) - len(suffix) - text_rows(length))
     needles = tuple((hidden, offsets[number]) for number, hidden in enumerate(draft.needles))
     return Sample(tokens, marks[first:], needles)
 
@@ -311,10 +334,16 @@ def _suffix(corpus: Corpus, turns: Sequence[tuple[str, str]]) -> tuple[np.ndarra
 
 def _haystack(corpus: Corpus, draft: Draft, rng: random.Random, num_tokens: int) -> np.ndarray:
     start = rng.randrange(1 << 40)
-    if not draft.repeat_tokens:
-        return corpus.read(draft.span, start, num_tokens)
-    snippet = corpus.read(draft.span, start, draft.repeat_tokens)
-    return np.resize(np.concatenate((snippet, corpus.encode("\n"))), num_tokens)
+    if draft.repeat_tokens:
+        snippet = corpus.read(draft.span, start, draft.repeat_tokens)
+        return np.resize(np.concatenate((snippet, corpus.encode("\n"))), num_tokens)
+    text = corpus.read(draft.span, start, num_tokens)
+    if not draft.distractor_tokens:
+        return text
+    num_distractors = min(draft.distractor_tokens, num_tokens)
+    before = rng.randrange(num_tokens - num_distractors + 1)
+    between = corpus.read(draft.distractors, rng.randrange(1 << 40), num_distractors)
+    return np.concatenate((text[:before], between, text[before + num_distractors :]))
 
 
 def _boundary(corpus: Corpus, haystack: np.ndarray, place: int) -> int:
