@@ -23,6 +23,7 @@ from evals.distributed import Processes
 from evals.encoding import NUM_AHEAD, RequestEncoder
 from evals.generation import GenerationOptions, generate_batch, options_of
 from evals.model_args import CHUNK_SIZE, batch_limit, merged_model_args, one_of, positive
+from evals.reading_order import BEGINNING, code_points, sharing_order
 from evals.scoring import Tokens, batches, group_by_context, score_batch
 from tasks import handles
 from tasks.tokenizers import load_tokenizer
@@ -54,6 +55,8 @@ class YOCOLM(TemplateLM):
         backend: kernels: auto, reference, torch, fla.
         truncation: "left" drops the beginning of an input that is too long; by default that is
             an error.
+        share: whether a long prompt uses what an earlier one with the same text left in the KV
+            cache; results change by rounding only.
         trust_remote_code: what `lm_eval --trust_remote_code` passes; nothing here runs such code.
 
     Raises:
@@ -74,6 +77,7 @@ class YOCOLM(TemplateLM):
         rope_precision: str = "float64",
         backend: str = "auto",
         truncation: str | None = None,
+        share: bool = True,
         trust_remote_code: bool = False,
     ) -> None:
         super().__init__()
@@ -86,6 +90,7 @@ class YOCOLM(TemplateLM):
             device = "auto"
         self.batch_size = batch_limit(batch_size, max_batch_size)
         truncation = one_of("truncation", truncation, (None, "left"))
+        self.share = one_of("share", share, (True, False))
         path = resolve_path(self.pretrained)
         self.model = yoco.load(
             path, device=device, dtype=dtype, rope_precision=rope_precision, backend=backend
@@ -179,6 +184,7 @@ class YOCOLM(TemplateLM):
             "kernels": model.kernels.names,
             "rope_precision": model.rope_precision,
             "chunk_size": self.chunk_size,
+            "share": self.share,
             "torch_version": torch.__version__,
             "device_name": (
                 torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "cpu"
@@ -267,12 +273,11 @@ class YOCOLM(TemplateLM):
                     self.model, chain, chunk_size=self.chunk_size, on_read=bar.update
                 )
                 record(scores, scored)
+            reader = self._prompt_reader()
             for batch in batches(
                 questions, max_questions=self.batch_size, max_tokens=self.chunk_size
             ):
-                scores = score_batch(
-                    self.model, batch, chunk_size=self.chunk_size, on_read=bar.update
-                )
+                scores = score_batch(reader, self.model, batch, on_read=bar.update)
                 record(scores, apart)
         return [results[index] for index in range(len(pairs))]
 
@@ -322,24 +327,33 @@ class YOCOLM(TemplateLM):
             options = options_of(gen_kwargs, prompt=prompt, repeat=repeat)
             waiting.append((index, prompt, options))
         # longest first: what does not fit the memory fails at once
-        waiting.sort(key=lambda item: -handles.expanded_chars(item[1]))
+        order = sharing_order(
+            [handles.expanded_chars(prompt) for _, prompt, _ in waiting],
+            [code_points(handles.expanded_beginning(p, BEGINNING)) for _, p, _ in waiting],
+        )
+        waiting = [waiting[place] for place in order]
+        reader = self._prompt_reader()
         results: dict[int, str] = {}
         with self._progress("generation", len(requests), disable_tqdm, unit="prompt") as bar:
             for batch in self._generation_batches(waiting):
-                started, num_read = time.perf_counter(), 0
+                started = shown = time.perf_counter()
+                num_read = 0
 
                 def on_read(num_tokens: int, started: float = started) -> None:
-                    nonlocal num_read
+                    nonlocal num_read, shown
                     num_read += num_tokens
-                    rate = num_read / (time.perf_counter() - started)
-                    bar.set_postfix_str(f"{num_read:,} tokens read, {rate:,.0f} token/s")
+                    now = time.perf_counter()
+                    if now - shown > 1:
+                        rate = num_read / (now - started)
+                        bar.set_postfix_str(f"{num_read:,} prompt tokens, {rate:,.0f} token/s")
+                        shown = now
 
                 texts = generate_batch(
+                    reader,
                     self.model,
                     self.text,
                     [tokens for _, tokens, _ in batch],
                     [options for _, _, options in batch],
-                    chunk_size=self.chunk_size,
                     on_read=on_read,
                 )
                 for (index, _, _), text in zip(batch, texts, strict=True):
@@ -370,6 +384,10 @@ class YOCOLM(TemplateLM):
             num_tokens += len(tokens)
         if batch:
             yield batch
+
+    def _prompt_reader(self) -> yoco.PromptReader:
+        """A reader for the prompts of one call, whose memory goes with it."""
+        return yoco.prompt_reader(self.model, chunk_size=self.chunk_size, share=self.share)
 
     # progress
 

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 
 import yoco
-from evals.scoring import OnRead, Tokens, to_device
-from yoco import YOCO, Rows
+from evals.scoring import Tokens, to_device
+from yoco import YOCO, OnRead, Rows
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
 
 import yoco
-from evals.scoring import OnRead, Tokens, read_prompts
-from yoco import YOCO, Sampling
+from evals.scoring import Tokens, read_prompts
+from yoco import YOCO, OnRead, PromptReader, Sampling
 
 if TYPE_CHECKING:
     from tasks.tokenizers import Tokenizer
@@ -81,20 +81,20 @@ def options_of(gen_kwargs: Mapping[str, Any], *, prompt: str, repeat: int) -> Ge
 
 
 def generate_batch(
+    reader: PromptReader,
     model: YOCO,
     tokenizer: Tokenizer,
     prompts: Sequence[Tokens],
     options: Sequence[GenerationOptions],
     *,
-    chunk_size: int,
     on_read: OnRead,
 ) -> list[str]:
     """Continuations of a batch of prompts, each cut at its first stop string."""
     rows = read_prompts(
+        reader,
         model,
         prompts,
         extra_capacity=[option.max_new_tokens for option in options],
-        chunk_size=chunk_size,
         on_read=on_read,
     )
     tokens = yoco.generate(

@@ -54,7 +54,7 @@ def positive(name: str, value: int) -> int:
     return int(value)
 
 
-def one_of(name: str, value: str | None, allowed: Sequence[str | None]) -> str | None:
+def one_of(name: str, value: Any, allowed: Sequence[Any]) -> Any:
     """The value.
 
     Raises:

@@ -5,17 +5,17 @@ The cross-decoder and the output head run on the scored rows only.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
 import yoco
-from yoco import YOCO, Context, Rows
+from evals.reading_order import sharing_order
+from yoco import YOCO, Context, OnRead, PromptReader, Rows
 
 Tokens = np.ndarray  # int32, one dimension
-OnRead = Callable[[int], object]
 
 
 @dataclass
@@ -37,12 +37,16 @@ class Question:
 
 
 def group_by_context(pairs: Sequence[tuple[Tokens, Tokens]]) -> list[Question]:
-    """Questions of (context, continuation) pairs, longest first; indices count the pairs."""
+    """Questions of (context, continuation) pairs, in `sharing_order`; indices count the pairs."""
     questions: dict[bytes, Question] = {}
     for index, (context, continuation) in enumerate(pairs):
         question = questions.setdefault(context.tobytes(), Question(context))
         question.continuations.append((index, continuation))
-    return sorted(questions.values(), key=lambda question: -question.num_tokens)
+    made = list(questions.values())
+    order = sharing_order(
+        [question.num_tokens for question in made], [question.context for question in made]
+    )
+    return [made[place] for place in order]
 
 
 def batches(
@@ -63,43 +67,38 @@ def batches(
 
 
 def read_prompts(
+    reader: PromptReader,
     model: YOCO,
     prompts: Sequence[Tokens],
     *,
     extra_capacity: Sequence[int],
-    chunk_size: int,
     on_read: OnRead,
 ) -> list[Rows]:
-    """Reads prompts into new contexts: packed into one pass if they fit a chunk, else one by one.
+    """Reads a batch of prompts: several are packed into one pass, one may share with those before.
 
     Args:
+        reader: of this model; reads what stands alone in its batch.
         extra_capacity: for each prompt the tokens that will be read behind it.
-        on_read: told the number of tokens read after each pass.
+        on_read: told how many more tokens of the prompts are in their contexts.
 
     Returns:
-        For each prompt its context and last row.
+        For each prompt its context and last row, valid until the next call with this reader.
     """
-    contexts = [
-        yoco.new_context(model, len(prompt) + extra)
-        for prompt, extra in zip(prompts, extra_capacity, strict=True)
-    ]
+    if len(prompts) == 1:
+        tokens = torch.from_numpy(prompts[0].astype(np.int64))
+        capacity = len(tokens) + extra_capacity[0]
+        return [reader.read(tokens, capacity=capacity, on_read=on_read)]
     lengths = [len(prompt) for prompt in prompts]
-    if len(prompts) > 1 and sum(lengths) <= chunk_size:
-        hidden = yoco.extend(model, contexts, [to_device(model, prompt) for prompt in prompts])
-        on_read(sum(lengths))
-        last = [x[-1:] for x in hidden.split(lengths)]
-        return [
-            Rows(context, x, [context.length - 1])
-            for context, x in zip(contexts, last, strict=True)
-        ]
-    rows = []
-    for context, prompt in zip(contexts, prompts, strict=True):
-        tokens = torch.from_numpy(prompt.astype(np.int64))
-        for _, hidden in yoco.prefill(model, context, tokens, chunk_size=chunk_size):
-            on_read(len(hidden))
-            last = hidden[-1:]
-        rows.append(Rows(context, last.clone(), [context.length - 1]))
-    return rows
+    contexts = [
+        yoco.new_context(model, length + extra)
+        for length, extra in zip(lengths, extra_capacity, strict=True)
+    ]
+    hidden = yoco.extend(model, contexts, [to_device(model, prompt) for prompt in prompts])
+    on_read(sum(lengths))
+    last = [x[-1:] for x in hidden.split(lengths)]
+    return [
+        Rows(context, x, [context.length - 1]) for context, x in zip(contexts, last, strict=True)
+    ]
 
 
 def to_device(model: YOCO, tokens: Tokens) -> torch.Tensor:
@@ -108,18 +107,20 @@ def to_device(model: YOCO, tokens: Tokens) -> torch.Tensor:
 
 
 def score_batch(
-    model: YOCO, batch: Sequence[Question], *, chunk_size: int, on_read: OnRead
+    reader: PromptReader, model: YOCO, batch: Sequence[Question], *, on_read: OnRead
 ) -> list[tuple[int, float, bool]]:
     """Scores every continuation of a batch of questions.
+
+    Args: as `read_prompts`.
 
     Returns:
         (index of the request, log-likelihood in nats, whether greedy decoding would give it).
     """
     contexts = read_prompts(
+        reader,
         model,
         [question.context for question in batch],
         extra_capacity=[0] * len(batch),
-        chunk_size=chunk_size,
         on_read=on_read,
     )
     forks, fork_tokens = _fork_longer(contexts, batch)

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tasks.plans import Plan, render
+from tasks.plans import Plan, beginning, render
 from tasks.tokenizers import Tokenizer
 
 _VERSION = 1
@@ -65,6 +65,22 @@ def expand(text: str) -> str:
         ValueError: If a handle cannot be read, or its haystack has changed.
     """
     return _HANDLE.sub(lambda match: render(_read(match[1])), text)
+
+
+def expanded_beginning(text: str, num_chars: int) -> str:
+    """The first characters of the text that `expand` makes of this one, without making all of it.
+
+    A handle's suffix is left out, and that the haystack is still the same is not checked.
+    """
+    pieces, done = [], 0
+    for match in _HANDLE.finditer(text):
+        pieces += [text[done : match.start()], beginning(_read(match[1]), num_chars)]
+        done = match.end()
+        if sum(map(len, pieces)) >= num_chars:
+            break
+    else:
+        pieces.append(text[done : done + num_chars])
+    return "".join(pieces)[:num_chars]
 
 
 def expanded_chars(text: str) -> int:

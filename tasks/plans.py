@@ -92,6 +92,13 @@ def render(plan: Plan) -> str:
     return text
 
 
+def beginning(plan: Plan, num_chars: int) -> str:
+    """The first characters of the prompt, without its suffix; nothing is checked."""
+    stop = min(plan.stop, plan.start + num_chars)
+    insertions = tuple((char, text) for char, text in plan.insertions if char <= stop)
+    return write_out(load_haystack(plan.haystack), plan.start, stop, insertions, "")[:num_chars]
+
+
 def sha256_of(text: str) -> str:
     """The hex SHA-256 of the text in UTF-8."""
     return hashlib.sha256(text.encode()).hexdigest()

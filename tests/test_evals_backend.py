@@ -12,7 +12,7 @@ from lm_eval.api.model import TemplateLM
 
 from evals.backend import YOCOLM
 from evals.generation import GenerationOptions, _before, _stop_ids
-from yoco import Sampling
+from yoco import YOCO, Sampling
 
 # of a log-likelihood in nats, summed over tens of tokens
 TOLERANCE = 2e-3
@@ -186,6 +186,45 @@ def test_every_request_reaches_the_cache_under_its_own_arguments(lm: YOCOLM) -> 
         ("generate_until", prompt),
     ]
     assert all(result is not None for _, _, result in seen)
+
+
+@pytest.mark.parametrize("name", ["demo", "demo-gret"])
+def test_prompts_that_share_text_are_answered_as_each_by_itself(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Two texts, each in several prompts: every text is read once, or from a needle on."""
+    texts = [" ".join(f"{i * seed} is {TEXT}" for i in range(200)) for seed in (7, 11)]
+    prompts = [
+        f"{text[:place]} The special magic {city} number is {place}.{text[place:stop]}"
+        f"\nWhat is the special magic {city} number? The special magic {city} number is"
+        for stop in (18_000, 15_000)
+        for place, city in ((9_000, "Lima"), (12_000, "Oslo"))
+        for text in texts
+    ]
+    generate = [(prompt, {"until": ["\n"], "max_gen_toks": 8}) for prompt in prompts]
+    score = [(prompt, end) for prompt in prompts[:4] for end in (" 9000.", " 12")]
+    num_read, answers = [], []
+    read = YOCO.read
+
+    def counting(model: YOCO, tokens: torch.Tensor, *args: Any) -> Any:
+        num_read[-1] += len(tokens)
+        return read(model, tokens, *args)
+
+    monkeypatch.setattr(YOCO, "read", counting)
+    for share in (True, False):
+        lm = YOCOLM(name, device="cpu", share=share)
+        num_read.append(0)
+        answers.append(
+            (
+                lm.generate_until(requests("generate_until", *generate), disable_tqdm=True),
+                lm.loglikelihood(requests("loglikelihood", *score), disable_tqdm=True),
+            )
+        )
+    (texts_shared, scores_shared), (texts_alone, scores_alone) = answers
+    assert texts_shared == texts_alone
+    for shared, alone in zip(scores_shared, scores_alone, strict=True):
+        assert shared == (pytest.approx(alone[0], abs=TOLERANCE), alone[1])
+    assert num_read[0] < {"demo": 0.6, "demo-gret": 0.8}[name] * num_read[1]
 
 
 def test_model_args_win_over_the_command_line() -> None:

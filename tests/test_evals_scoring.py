@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+import yoco
 from evals.scoring import Tokens, batches, group_by_context, score_batch
 from yoco import YOCO
 
@@ -38,10 +39,10 @@ def pairs(model: YOCO) -> list[tuple[Tokens, Tokens]]:
 
 
 @pytest.mark.parametrize(
-    ("max_questions", "max_tokens", "chunk_size"), [(1, 1000, 5), (None, 1000, 1000), (2, 60, 7)]
+    ("max_questions", "chunk_size"), [(1, 5), (None, 1000), (2, 60), (None, 60)]
 )
 def test_every_request_equals_its_own_forward(
-    any_model: YOCO, max_questions: int | None, max_tokens: int, chunk_size: int
+    any_model: YOCO, max_questions: int | None, chunk_size: int
 ) -> None:
     requests = pairs(any_model)
     results = {}
@@ -52,8 +53,9 @@ def test_every_request_equals_its_own_forward(
         num_read += num_tokens
 
     questions = group_by_context(requests)
-    for batch in batches(questions, max_questions=max_questions, max_tokens=max_tokens):
-        for index, *result in score_batch(any_model, batch, chunk_size=chunk_size, on_read=on_read):
+    reader = yoco.prompt_reader(any_model, chunk_size=chunk_size)
+    for batch in batches(questions, max_questions=max_questions, max_tokens=chunk_size):
+        for index, *result in score_batch(reader, any_model, batch, on_read=on_read):
             assert index not in results
             results[index] = result
     assert num_read == sum(question.num_tokens for question in questions)

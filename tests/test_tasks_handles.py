@@ -122,3 +122,12 @@ def test_what_changed_is_noticed(docs: NeedleDocs, tmp_path: Path) -> None:
     (tmp_path / "book.txt").write_text("Another book.\n")
     with pytest.raises(ValueError, match=r"haystack 'files:.*' has changed since"):
         handles.expand(handle)
+
+
+def test_the_beginning_of_a_prompt_is_had_without_the_rest(docs: NeedleDocs) -> None:
+    for doc in docs:
+        handle = handles.to_handle(Plan.from_dict(doc["plan"]))
+        whole = handles.expand(text := f"one {handle} two")
+        for num_chars in (0, 3, 4, 100, 700):
+            assert handles.expanded_beginning(text, num_chars) == whole[:num_chars]
+    assert handles.expanded_beginning("plain text", 5) == "plain"

@@ -14,6 +14,7 @@ from yoco.decode import Sampling, generate
 from yoco.loading import load
 from yoco.model import YOCO
 from yoco.prefill import (
+    OnRead,
     Rows,
     extend,
     logits_at,
@@ -23,11 +24,14 @@ from yoco.prefill import (
     prefill_last,
     score,
 )
+from yoco.sharing import PromptReader, prompt_reader
 
 __all__ = [
     "YOCO",
     "Context",
     "KVCache",
+    "OnRead",
+    "PromptReader",
     "RopeConfig",
     "Rows",
     "Sampling",
@@ -41,5 +45,6 @@ __all__ = [
     "outputs_at",
     "prefill",
     "prefill_last",
+    "prompt_reader",
     "score",
 ]

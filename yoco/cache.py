@@ -199,8 +199,10 @@ class Context:
     Attributes:
         cache: where the next tokens' K and V go.
         state: what the self-decoder remembers.
-        length: tokens read; the next token has this true position.
+        length: the next token has this true position.
         shared: segments that were read before `cache` begins, in order.
+        num_warm_up: so many tokens at the front of `cache` only brought the state to where the
+            context begins to be read; no row sees them.
     """
 
     config: YOCOConfig
@@ -208,24 +210,39 @@ class Context:
     state: WindowState | RetentionState
     length: int = 0
     shared: list[Segment] = field(default_factory=list)
+    num_warm_up: int = 0
 
     @classmethod
     def empty(
-        cls, config: YOCOConfig, capacity: int, *, device: torch.device, dtype: torch.dtype
+        cls,
+        config: YOCOConfig,
+        capacity: int,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+        first: int = 0,
+        begin: int = 0,
     ) -> Context:
-        """A context with room for `capacity` tokens."""
+        """A context with room for `capacity` tokens.
+
+        Args:
+            first: true position of the first token that will be read.
+            begin: true position of the first that rows will see; those before warm up the state.
+        """
         if config.mixer == "sliding_window":
             state = WindowState(config, capacity, device=device, dtype=dtype)
         else:
             state = RetentionState(config, device=device)
-        return cls(config, KVCache(config, capacity, device=device, dtype=dtype), state)
+        cache = KVCache(config, capacity, device=device, dtype=dtype)
+        return cls(config, cache, state, length=first, num_warm_up=max(begin - first, 0))
 
     @property
     def segments(self) -> list[Segment]:
         """All that a row behind the last token reads, in the order of true positions."""
-        if not self.cache.length:
+        stored, skipped = self.cache.length, self.num_warm_up
+        if stored <= skipped:
             return list(self.shared)
-        own = Segment(self.cache, 0, self.cache.length, self.length - self.cache.length)
+        own = Segment(self.cache, skipped, stored, position=self.length - stored + skipped)
         return [*self.shared, own]
 
     @property

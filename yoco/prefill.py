@@ -5,7 +5,7 @@ Legend: N packed tokens, R rows, E model width, V vocabulary, C chunk.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -17,6 +17,8 @@ from yoco.model import YOCO
 
 # rows whose logits are formed together: 256 x 100,288 float32 are 100 MB
 LOGIT_ROWS = 256
+
+OnRead = Callable[[int], object]
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,20 @@ class Rows:
     positions: Sequence[int]
 
 
-def new_context(model: YOCO, capacity: int) -> Context:
-    """An empty context with room for `capacity` tokens, on the model's device."""
-    return Context.empty(model.config, capacity, device=model.device, dtype=model.dtype)
+def new_context(model: YOCO, capacity: int, *, first: int = 0, begin: int = 0) -> Context:
+    """An empty context with room for `capacity` tokens, on the model's device.
+
+    Args:
+        first, begin: as in `Context.empty`.
+    """
+    return Context.empty(
+        model.config,
+        capacity,
+        device=model.device,
+        dtype=model.dtype,
+        first=first,
+        begin=begin,
+    )
 
 
 @torch.inference_mode()
@@ -91,11 +104,23 @@ def prefill(
         yield start, extend(model, [context], [chunk.to(model.device)])
 
 
-def prefill_last(model: YOCO, context: Context, tokens: Tensor, *, chunk_size: int) -> Rows:
-    """Reads a long prompt; returns its last row, the one that predicts what comes next."""
+def prefill_last(
+    model: YOCO,
+    context: Context,
+    tokens: Tensor,
+    *,
+    chunk_size: int,
+    on_read: OnRead = lambda num_tokens: None,
+) -> Rows:
+    """Reads a long prompt; returns its last row, the one that predicts what comes next.
+
+    Args:
+        on_read: told the number of tokens of each chunk when the context has read it.
+    """
     last = torch.empty(0)
     for _, hidden in prefill(model, context, tokens, chunk_size=chunk_size):
         last = hidden[-1:]
+        on_read(len(hidden))
     return Rows(context, last.clone(), [context.length - 1])
 
 

@@ -1,0 +1,89 @@
+"""Common spans against what was put together."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+import torch
+from torch import Tensor
+
+from yoco.common_spans import WIDTH, CommonSpan, Source, common_length, window_hashes
+
+
+def text(length: int, seed: int, vocabulary: int = 1000) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return torch.randint(0, vocabulary, (length,), generator=generator)
+
+
+def test_what_was_inserted_left_out_and_replaced_lies_between_the_spans() -> None:
+    source = text(40_000, 0)
+    parts = [
+        source[:10_000],
+        text(30, 1),
+        source[10_000:20_000],
+        source[20_100:30_000],
+        text(50, 2),
+        source[30_050:],
+        text(20, 3),
+    ]
+    assert Source(source).common_spans(torch.cat(parts)) == [
+        CommonSpan(0, 0, 10_000),
+        CommonSpan(10_030, 10_000, 10_000),
+        CommonSpan(20_030, 20_100, 9_900),
+        CommonSpan(29_980, 30_050, 9_950),
+    ]
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_spans_are_equal_and_follow_one_another(seed: int) -> None:
+    """Of few different tokens, so that much is the same by chance."""
+    rng = random.Random(seed)
+    source = text(rng.randrange(1, 3000), seed, rng.choice((2, 5, 1000)))
+    tokens = source.clone()
+    for _ in range(rng.randrange(6)):
+        place = rng.randrange(len(tokens) + 1)
+        tokens = torch.cat((tokens[:place], text(3, seed + 1), tokens[place + rng.randrange(9) :]))
+    spans = Source(source).common_spans(tokens)
+    stop = source_stop = 0
+    for span in spans:
+        assert span.start >= stop and span.source_start >= source_stop and span.length > 0
+        stop, source_stop = span.stop, span.source_start + span.length
+        assert torch.equal(tokens[span.start : stop], source[span.source_start : source_stop])
+    found = sum(span.length for span in spans)
+    # a change hides at most a window in front of the next, and what is too near to another change
+    assert found >= len(tokens) - 6 * (3 + WIDTH + 10)
+
+
+def test_a_text_that_repeats_itself() -> None:
+    sentence = text(48, 0)
+    source = sentence.repeat(500)
+    tokens = torch.cat((source[:10_000], text(20, 1), source[10_000:]))
+    spans = Source(source).common_spans(tokens)
+    assert sum(span.length for span in spans) >= len(tokens) - 20 - 48
+    assert len(spans) == 2
+
+
+def test_nothing_in_common() -> None:
+    assert Source(text(5000, 0)).common_spans(text(5000, 1) + 1000) == []
+    assert Source(text(5, 0)).common_spans(text(5, 0)) == [CommonSpan(0, 0, 5)]
+    assert Source(text(0, 0)).common_spans(text(5, 0)) == []
+
+
+def test_common_length() -> None:
+    a = text(100_000, 0)
+    assert common_length(a, a[:70_000]) == 70_000
+    for place in (0, 1, 16_383, 16_384, 99_999):
+        b = a.clone()
+        b[place] += 1
+        assert common_length(a, b) == place
+
+
+def test_hashes_tell_windows_apart() -> None:
+    tokens = torch.cat((text(50_000, 0, 2), torch.zeros(500, dtype=torch.int64)))
+    windows = {tuple(window.tolist()) for window in tokens.unfold(0, WIDTH, 1)}
+    hashes = window_hashes(tokens)
+    assert len(hashes) == len(tokens) - WIDTH + 1
+    assert len(set(hashes.tolist())) == len(windows)
+    assert torch.equal(hashes[123:456], window_hashes(tokens[123 : 456 + WIDTH - 1]))
+    assert len(window_hashes(tokens[: WIDTH - 1])) == 0
