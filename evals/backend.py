@@ -334,20 +334,18 @@ class YOCOLM(TemplateLM):
         waiting = [waiting[place] for place in order]
         reader = self._prompt_reader()
         results: dict[int, str] = {}
+        num_read, shown_s = 0, time.perf_counter()
         with self._progress("generation", len(requests), disable_tqdm, unit="prompt") as bar:
+
+            def on_read(num_tokens: int) -> None:
+                nonlocal num_read, shown_s
+                num_read += num_tokens
+                bar.set_postfix_str(f"{num_read:,} prompt tokens", refresh=False)
+                if time.perf_counter() - shown_s > 1:
+                    bar.refresh()
+                    shown_s = time.perf_counter()
+
             for batch in self._generation_batches(waiting):
-                started = shown = time.perf_counter()
-                num_read = 0
-
-                def on_read(num_tokens: int, started: float = started) -> None:
-                    nonlocal num_read, shown
-                    num_read += num_tokens
-                    now = time.perf_counter()
-                    if now - shown > 1:
-                        rate = num_read / (now - started)
-                        bar.set_postfix_str(f"{num_read:,} prompt tokens, {rate:,.0f} token/s")
-                        shown = now
-
                 texts = generate_batch(
                     reader,
                     self.model,
