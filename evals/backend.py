@@ -368,7 +368,7 @@ class YOCOLM(TemplateLM):
         num_tokens = 0
         prompts = self.encoder.encode_ahead(
             [prompt for _, prompt, _ in waiting],
-            num_ahead=NUM_AHEAD if self.device.type == "cuda" else 0,
+            num_ahead=NUM_AHEAD[self.device.type],
         )
         for (index, _, options), encoded in zip(waiting, prompts, strict=True):
             tokens, _ = self.encoder.fit(encoded, options.max_new_tokens)

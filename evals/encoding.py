@@ -16,8 +16,8 @@ from tasks import handles
 if TYPE_CHECKING:
     from tasks.tokenizers import Tokenizer
 
-# prompts that are encoded at the same time, ahead of a GPU: a million tokens take seconds
-NUM_AHEAD = min(8, max(1, (os.cpu_count() or 2) // 2))
+# prompts that are encoded while others are read, by type of device: a million tokens take seconds
+NUM_AHEAD = {"cpu": 1, "cuda": min(8, max(1, (os.cpu_count() or 2) // 2))}
 
 
 class RequestEncoder:
@@ -83,10 +83,8 @@ class RequestEncoder:
         return tokens[:1], tokens[1:]
 
     def encode_ahead(self, prompts: Sequence[str], num_ahead: int) -> Iterator[Tokens]:
-        """Tokens of each prompt, in order; so many of the next ones are encoded meanwhile."""
-        if not num_ahead:
-            yield from map(self.encode, prompts)
-            return
+        """Tokens of each prompt, in order; so many of the next ones, at least one, are encoded
+        meanwhile."""
         with ThreadPoolExecutor(num_ahead) as pool:
             encoding: deque[Future[Tokens]] = deque()
             for prompt in prompts:
