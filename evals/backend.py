@@ -23,7 +23,7 @@ from evals.distributed import Processes
 from evals.encoding import NUM_AHEAD, RequestEncoder
 from evals.generation import GenerationOptions, generate_batch, options_of
 from evals.model_args import CHUNK_SIZE, batch_limit, merged_model_args, one_of, positive
-from evals.reading_order import BEGINNING, code_points, sharing_order
+from evals.reading_order import LOOKED_AT, code_points, sharing_order
 from evals.scoring import Tokens, batches, group_by_context, score_batch
 from tasks import handles
 from tasks.tokenizers import load_tokenizer
@@ -277,7 +277,7 @@ class YOCOLM(TemplateLM):
             for batch in batches(
                 questions, max_questions=self.batch_size, max_tokens=self.chunk_size
             ):
-                scores = score_batch(reader, self.model, batch, on_read=bar.update)
+                scores = score_batch(reader, batch, on_read=bar.update)
                 record(scores, apart)
         return [results[index] for index in range(len(pairs))]
 
@@ -329,7 +329,7 @@ class YOCOLM(TemplateLM):
         # longest first: what does not fit the memory fails at once
         order = sharing_order(
             [handles.expanded_chars(prompt) for _, prompt, _ in waiting],
-            [code_points(handles.expanded_beginning(p, BEGINNING)) for _, p, _ in waiting],
+            [code_points(handles.expanded_beginning(p, LOOKED_AT.stop)) for _, p, _ in waiting],
         )
         waiting = [waiting[place] for place in order]
         reader = self._prompt_reader()
@@ -341,14 +341,13 @@ class YOCOLM(TemplateLM):
                 nonlocal num_read, shown_s
                 num_read += num_tokens
                 bar.set_postfix_str(f"{num_read:,} prompt tokens", refresh=False)
-                if time.perf_counter() - shown_s > 1:
+                if time.perf_counter() - shown_s > 2:
                     bar.refresh()
                     shown_s = time.perf_counter()
 
             for batch in self._generation_batches(waiting):
                 texts = generate_batch(
                     reader,
-                    self.model,
                     self.text,
                     [tokens for _, tokens, _ in batch],
                     [options for _, _, options in batch],

@@ -12,7 +12,7 @@ from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_tex
 
 import yoco
 from evals.scoring import Tokens, read_prompts
-from yoco import YOCO, OnRead, PromptReader, Sampling
+from yoco import OnRead, PromptReader, Sampling
 
 if TYPE_CHECKING:
     from tasks.tokenizers import Tokenizer
@@ -82,7 +82,6 @@ def options_of(gen_kwargs: Mapping[str, Any], *, prompt: str, repeat: int) -> Ge
 
 def generate_batch(
     reader: PromptReader,
-    model: YOCO,
     tokenizer: Tokenizer,
     prompts: Sequence[Tokens],
     options: Sequence[GenerationOptions],
@@ -92,13 +91,12 @@ def generate_batch(
     """Continuations of a batch of prompts, each cut at its first stop string."""
     rows = read_prompts(
         reader,
-        model,
         prompts,
         extra_capacity=[option.max_new_tokens for option in options],
         on_read=on_read,
     )
     tokens = yoco.generate(
-        model,
+        reader.model,
         rows,
         max_new_tokens=[option.max_new_tokens for option in options],
         sampling=[option.sampling for option in options],

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeVar
+
+Choice = TypeVar("Choice")
 
 # tokens of one prefill chunk where the user does not say, by type of device
 CHUNK_SIZE = {"cpu": 2048, "cuda": 16_384}
@@ -54,7 +56,7 @@ def positive(name: str, value: int) -> int:
     return int(value)
 
 
-def one_of(name: str, value: Any, allowed: Sequence[Any]) -> Any:
+def one_of(name: str, value: Choice, allowed: Sequence[Choice]) -> Choice:
     """The value.
 
     Raises:

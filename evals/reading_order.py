@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 
@@ -10,37 +11,41 @@ import torch
 
 from yoco.common_spans import window_hashes
 
-# As much of the beginning of a prompt is looked at. Shorter prompts are packed, not shared.
-BEGINNING = 2_048
+# What is looked at of a prompt, behind a preamble that all prompts of a task may have.
+LOOKED_AT = slice(2_048, 8_192)
+# Lengths that are the same up to so much are one: prompts of one length in tokens differ by some
+# characters, and are read in the order in which they came.
+_SAME_LENGTH = 1 / 64
 
 
 def sharing_order(lengths: Sequence[int], beginnings: Sequence[np.ndarray]) -> list[int]:
     """Indices of prompts, the longest first, behind each the others that begin much like it.
 
-    Only an order is settled here: what two prompts really share, their tokens decide. Prompts
-    whose beginnings have most of their 64-token windows in common are very likely told to belong
+    Only an order is settled here: what two prompts really share, their tokens decide. Prompts that
+    have most of the 64-token windows that are looked at in common are very likely told to belong
     together, wherever something was put in or left out.
 
     Args:
         lengths: of the prompts.
-        beginnings: of each prompt its tokens, or the characters of its text, as integers; only the
-            first 2,048 count, and a prompt of fewer belongs to no other.
+        beginnings: of each prompt its tokens, or the characters of its text, as integers; only
+            those from 2,048 to 8,192 count. A prompt with fewer than 4,096 belongs to no other.
     """
     groups: dict[int | None, list[int]] = defaultdict(list)
     for place, beginning in enumerate(beginnings):
-        groups[_least_hash(beginning[:BEGINNING])].append(place)
+        groups[_least_hash(beginning[LOOKED_AT])].append(place)
+    rank = [-round(math.log(length + 1) / _SAME_LENGTH) for length in lengths]
     short = groups.pop(None, [])
     for group in (*groups.values(), short):
-        group.sort(key=lambda place: -lengths[place])
-    ordered = sorted(groups.values(), key=lambda group: -lengths[group[0]])
+        group.sort(key=rank.__getitem__)
+    ordered = sorted(groups.values(), key=lambda group: rank[group[0]])
     return [place for group in (*ordered, short) for place in group]
 
 
-def _least_hash(beginning: np.ndarray) -> int | None:
-    """The least of the hashes of its windows, as two sets with much in common likely share it."""
-    if len(beginning) < BEGINNING:
+def _least_hash(values: np.ndarray) -> int | None:
+    """The least of the hashes of its windows: sets with much in common likely share it."""
+    if len(values) < LOOKED_AT.start:
         return None
-    return int(window_hashes(torch.from_numpy(beginning.astype(np.int64))).min())
+    return int(window_hashes(torch.from_numpy(values.astype(np.int64))).min())
 
 
 def code_points(text: str) -> np.ndarray:

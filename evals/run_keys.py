@@ -29,7 +29,7 @@ TEXT_SETTINGS = ("haystack", "documents")
 class ModelKey:
     """A checkpoint, and all of how it is run that its results depend on.
 
-    Batch size and chunk size are no part of it: they change results by rounding only.
+    Batch size, chunk size and sharing are no part of it: they change results by rounding only.
     """
 
     checkpoint_sha256: str

@@ -44,7 +44,7 @@ def group_by_context(pairs: Sequence[tuple[Tokens, Tokens]]) -> list[Question]:
         question.continuations.append((index, continuation))
     made = list(questions.values())
     order = sharing_order(
-        [question.num_tokens for question in made], [question.context for question in made]
+        [len(question.context) for question in made], [question.context for question in made]
     )
     return [made[place] for place in order]
 
@@ -68,7 +68,6 @@ def batches(
 
 def read_prompts(
     reader: PromptReader,
-    model: YOCO,
     prompts: Sequence[Tokens],
     *,
     extra_capacity: Sequence[int],
@@ -77,7 +76,8 @@ def read_prompts(
     """Reads a batch of prompts: several are packed into one pass, one may share with those before.
 
     Args:
-        reader: of this model; reads what stands alone in its batch.
+        reader: reads what stands alone in its batch.
+        prompts: several only if they fit one chunk, as those of `batches`.
         extra_capacity: for each prompt the tokens that will be read behind it.
         on_read: told how many more tokens of the prompts are in their contexts.
 
@@ -88,7 +88,7 @@ def read_prompts(
         tokens = torch.from_numpy(prompts[0].astype(np.int64))
         capacity = len(tokens) + extra_capacity[0]
         return [reader.read(tokens, capacity=capacity, on_read=on_read)]
-    lengths = [len(prompt) for prompt in prompts]
+    model, lengths = reader.model, [len(prompt) for prompt in prompts]
     contexts = [
         yoco.new_context(model, length + extra)
         for length, extra in zip(lengths, extra_capacity, strict=True)
@@ -107,7 +107,7 @@ def to_device(model: YOCO, tokens: Tokens) -> torch.Tensor:
 
 
 def score_batch(
-    reader: PromptReader, model: YOCO, batch: Sequence[Question], *, on_read: OnRead
+    reader: PromptReader, batch: Sequence[Question], *, on_read: OnRead
 ) -> list[tuple[int, float, bool]]:
     """Scores every continuation of a batch of questions.
 
@@ -116,9 +116,9 @@ def score_batch(
     Returns:
         (index of the request, log-likelihood in nats, whether greedy decoding would give it).
     """
+    model = reader.model
     contexts = read_prompts(
         reader,
-        model,
         [question.context for question in batch],
         extra_capacity=[0] * len(batch),
         on_read=on_read,

@@ -211,8 +211,16 @@ def test_prompts_that_share_text_are_answered_as_each_by_itself(
         return read(model, tokens, *args)
 
     monkeypatch.setattr(YOCO, "read", counting)
+    cached: dict[str, str] = {}
+
+    class Hook:
+        def add_partial(self, kind: str, arguments: Any, result: Any) -> None:
+            if kind == "generate_until":
+                cached[arguments[0]] = result
+
     for share in (True, False):
         lm = YOCOLM(name, device="cpu", share=share)
+        lm.cache_hook = Hook()  # pyright: ignore[reportAttributeAccessIssue]
         num_read.append(0)
         answers.append(
             (
@@ -221,7 +229,8 @@ def test_prompts_that_share_text_are_answered_as_each_by_itself(
             )
         )
     (texts_shared, scores_shared), (texts_alone, scores_alone) = answers
-    assert texts_shared == texts_alone
+    assert texts_shared == texts_alone == [cached[prompt] for prompt in prompts]
+    assert len(set(texts_shared)) > 1
     for shared, alone in zip(scores_shared, scores_alone, strict=True):
         assert shared == (pytest.approx(alone[0], abs=TOLERANCE), alone[1])
     assert num_read[0] < {"demo": 0.6, "demo-gret": 0.8}[name] * num_read[1]

@@ -6,7 +6,7 @@ import itertools
 
 import numpy as np
 
-from evals.reading_order import BEGINNING, code_points, sharing_order
+from evals.reading_order import code_points, sharing_order
 
 
 def tokens(seed: int, length: int) -> np.ndarray:
@@ -32,7 +32,7 @@ def test_prompts_of_one_text_follow_one_another() -> None:
 
 
 def test_short_prompts_come_last_and_the_longest_first() -> None:
-    lengths = [5, 3_000, 7, 4_000, 7]
+    lengths = [5, 5_000, 7, 6_000, 7]
     order = sharing_order(lengths, [tokens(seed, size) for seed, size in enumerate(lengths)])
     assert order == [3, 1, 2, 4, 0]
     assert sharing_order([], []) == []
@@ -40,4 +40,10 @@ def test_short_prompts_come_last_and_the_longest_first() -> None:
 
 def test_any_text_has_code_points() -> None:
     assert code_points("aé𝄞\ud800").tolist() == [97, 233, 0x1D11E, 0xD800]
-    assert len(code_points("x" * BEGINNING)) == BEGINNING
+
+
+def test_a_common_preamble_makes_no_group_and_the_order_of_one_length_stays() -> None:
+    preamble = tokens(0, 2_048)
+    prompts = [np.concatenate((preamble, tokens(1 + n % 2, 9_000 + n))) for n in range(6)]
+    order = sharing_order([len(prompt) for prompt in prompts], prompts)
+    assert order == [0, 2, 4, 1, 3, 5]

@@ -55,7 +55,7 @@ def test_every_request_equals_its_own_forward(
     questions = group_by_context(requests)
     reader = yoco.prompt_reader(any_model, chunk_size=chunk_size)
     for batch in batches(questions, max_questions=max_questions, max_tokens=chunk_size):
-        for index, *result in score_batch(reader, any_model, batch, on_read=on_read):
+        for index, *result in score_batch(reader, batch, on_read=on_read):
             assert index not in results
             results[index] = result
     assert num_read == sum(question.num_tokens for question in questions)

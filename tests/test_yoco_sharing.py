@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import random
+import weakref
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 import yoco
+import yoco.cache as cache_module
 from yoco import YOCO, Sampling
-from yoco.sharing import MAX_STATES, RewindingReader, SplicingReader, prompt_reader
+from yoco.cache import KVCache
+from yoco.sharing import (
+    FEWEST_STATES,
+    PromptReader,
+    RewindingReader,
+    SeparateReader,
+    SplicingReader,
+    prompt_reader,
+)
 
 TOLERANCE = 3e-4
 EXTRA = 6
@@ -45,12 +56,10 @@ def counted(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     return sizes
 
 
-@pytest.mark.parametrize("chunk_size", [50, 128, 100_000])
-def test_each_prompt_is_as_if_read_by_itself(
-    any_model: YOCO, random_tokens: Callable[..., Tensor], chunk_size: int
-) -> None:
-    reader = prompt_reader(any_model, chunk_size=chunk_size)
-    for prompt in needle_prompts(random_tokens):
+def largest_error(reader: PromptReader, prompts: list[Tensor]) -> float:
+    """The greatest difference of logits to those of each prompt, and its continuation, alone."""
+    errors = []
+    for prompt in prompts:
         told: list[int] = []
         rows = reader.read(prompt, capacity=len(prompt) + EXTRA, on_read=told.append)
         assert sum(told) == len(prompt) == rows.context.length == rows.positions[0] + 1
@@ -58,13 +67,44 @@ def test_each_prompt_is_as_if_read_by_itself(
         assert [s.first_true_position for s in segments] == [
             sum(map(len, segments[:number])) for number in range(len(segments))
         ]
-        expected = any_model(prompt[None])[0, -1]
-        assert (yoco.logits_at(any_model, [rows])[0] - expected).abs().max() < TOLERANCE
-        # and it goes on as it should
-        text = yoco.generate(any_model, [rows], max_new_tokens=[EXTRA], sampling=[Sampling()])[0]
-        logits = any_model(torch.cat((prompt, torch.tensor(text)))[None])[0]
-        for place, token in enumerate(text, start=len(prompt) - 1):
-            assert logits[place].max() - logits[place, token] < TOLERANCE
+        logits = yoco.logits_at(reader.model, [rows])[0]
+        text = yoco.generate(reader.model, [rows], max_new_tokens=[EXTRA], sampling=[Sampling()])[0]
+        expected = reader.model(torch.cat((prompt, torch.tensor(text)))[None])[0, len(prompt) - 1 :]
+        errors.append((logits - expected[0]).abs().max())
+        errors += [row.max() - row[token] for row, token in zip(expected, text, strict=False)]
+    return float(torch.stack(errors).max())
+
+
+@pytest.mark.parametrize("chunk_size", [50, 128, 100_000])
+def test_each_prompt_is_as_if_read_by_itself(
+    any_model: YOCO, random_tokens: Callable[..., Tensor], chunk_size: int
+) -> None:
+    reader = prompt_reader(any_model, chunk_size=chunk_size)
+    assert largest_error(reader, needle_prompts(random_tokens)) < TOLERANCE
+
+
+@pytest.mark.parametrize("chunk_size", [3, 50, 100_000])
+@pytest.mark.parametrize("kind", [RewindingReader, SeparateReader])
+def test_any_model_can_be_rewound(
+    any_model: YOCO, random_tokens: Callable[..., Tensor], kind: type, chunk_size: int
+) -> None:
+    """Windows too: those whose angles are the official ones."""
+    text = random_tokens(300)
+    prompts = [text, torch.cat((text[:250], text[:20])), text[:9], text[:8], text[:260]]
+    assert largest_error(kind(any_model, chunk_size=chunk_size), prompts) < TOLERANCE
+
+
+def test_one_token_less_than_the_receptive_field_is_too_few(
+    make_model: Callable[..., YOCO], random_tokens: Callable[..., Tensor]
+) -> None:
+    """Negative control."""
+    model, reach = make_model("window"), 16
+    prompts = needle_prompts(random_tokens)
+    exact, short = (
+        largest_error(SplicingReader(model, size, chunk_size=1000), prompts)
+        for size in (reach, reach - 1)
+    )
+    assert exact < TOLERANCE < 10 * TOLERANCE < short
 
 
 def test_a_fork_of_a_shared_context(any_model: YOCO, random_tokens: Callable[..., Tensor]) -> None:
@@ -115,23 +155,77 @@ def test_only_a_beginning_is_shared_where_everything_in_front_matters(
     text, needle = random_tokens(1000), random_tokens(5, seed=2)
     cache = reader.read(text, capacity=1005).context.cache
     rows = reader.read(torch.cat((text[:750], needle, text[750:])), capacity=1005)
-    assert counted == [100] * 10 + [100] * 3 + [5]
+    # the cache is small: of its ten chunks every second has left a state
+    assert counted == [100] * 10 + [100] * 4 + [5]
     assert rows.context.cache is cache
     # a longer one has no room in that cache
     reader.read(torch.cat((text, text)), capacity=2000)
-    assert sum(counted[14:]) == 2000
+    assert sum(counted[15:]) == 2000
 
 
-def test_states_that_are_kept_do_not_grow_with_the_prompt(
+def test_a_prompt_that_is_a_little_longer_shares_too(
+    make_model: Callable[..., YOCO], random_tokens: Callable[..., Tensor], counted: list[int]
+) -> None:
+    reader = prompt_reader(make_model("retention"), chunk_size=100)
+    text = random_tokens(1000)
+    reader.read(text, capacity=1000)
+    reader.read(torch.cat((text[:900], text[:101])), capacity=1001)
+    assert sum(counted) == 1000 + 201
+
+
+def test_states_that_are_kept_do_not_grow_with_the_prompts(
     make_model: Callable[..., YOCO], random_tokens: Callable[..., Tensor], counted: list[int]
 ) -> None:
     reader = RewindingReader(make_model("retention"), chunk_size=4)
     text = random_tokens(2000)
     reader.read(text, capacity=2000)
-    assert 0.9 * MAX_STATES < len(reader._places) <= MAX_STATES
+    assert FEWEST_STATES <= len(reader._places) <= 16
     counted.clear()
     reader.read(torch.cat((text[:1500], text[:7])), capacity=2000)
-    assert sum(counted) <= 7 + 2000 // MAX_STATES + 4
+    assert sum(counted) <= 7 + 2000 // FEWEST_STATES + 4
+    # a short one, whose states lie close, and longer and longer ones behind it
+    for length in range(64, 2000, 64):
+        reader.read(torch.cat((text[:length], random_tokens(9, seed=length))), capacity=2000)
+        assert len(reader._places) <= 16
+
+
+def test_there_is_one_cache_at_a_time(
+    any_model: YOCO, random_tokens: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: weakref.WeakSet[KVCache] = weakref.WeakSet()
+    most = 0
+
+    class Watched(KVCache):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            nonlocal most
+            super().__init__(*args, **kwargs)
+            alive.add(self)
+            most = max(most, sum(cache.capacity for cache in alive))
+
+    monkeypatch.setattr(cache_module, "KVCache", Watched)
+    reader = prompt_reader(any_model, chunk_size=10)
+    for seed in range(4):
+        text = random_tokens(500, seed=seed)
+        reader.read(text, capacity=500)
+        reader.read(torch.cat((text[:240], text[245:])), capacity=500)
+    assert 500 <= most <= 500 + 10 + 5 * 16 + 5 < 2 * 500
+
+
+def test_a_prompt_that_fails_spoils_nothing(
+    any_model: YOCO, random_tokens: Callable[..., Tensor]
+) -> None:
+    reader = prompt_reader(any_model, chunk_size=20)
+    prompts = needle_prompts(random_tokens)
+
+    def interrupt(num_tokens: int) -> None:
+        raise KeyboardInterrupt
+
+    for prompt in prompts[:4]:
+        with pytest.raises(KeyboardInterrupt):
+            reader.read(prompt, capacity=len(prompt), on_read=interrupt)
+        with pytest.raises(ValueError, match="the prompt is empty"):
+            reader.read(prompt[:0], capacity=10)
+        assert largest_error(reader, [prompt]) < TOLERANCE
 
 
 def test_official_angles_are_not_shifted(make_model: Callable[..., YOCO]) -> None:

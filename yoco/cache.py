@@ -220,21 +220,21 @@ class Context:
         *,
         device: torch.device,
         dtype: torch.dtype,
-        first: int = 0,
-        begin: int = 0,
+        length: int = 0,
+        num_warm_up: int = 0,
     ) -> Context:
         """A context with room for `capacity` tokens.
 
         Args:
-            first: true position of the first token that will be read.
-            begin: true position of the first that rows will see; those before warm up the state.
+            length: true position of the first token that will be read.
+            num_warm_up: as the attribute.
         """
         if config.mixer == "sliding_window":
             state = WindowState(config, capacity, device=device, dtype=dtype)
         else:
             state = RetentionState(config, device=device)
         cache = KVCache(config, capacity, device=device, dtype=dtype)
-        return cls(config, cache, state, length=first, num_warm_up=max(begin - first, 0))
+        return cls(config, cache, state, length, num_warm_up=num_warm_up)
 
     @property
     def segments(self) -> list[Segment]:

@@ -13,8 +13,8 @@ from torch import Tensor
 # Tokens that are looked up together, a power of two: a shorter common stretch is found only at
 # the beginning.
 WIDTH = 64
-# windows that are hashed and looked up in one go
-_BLOCK = 16_384
+# Windows that are hashed and looked up in one go: few at first, since a change is mostly short.
+_FIRST_BLOCK, _LAST_BLOCK = 256, 16_384
 # odd, so that no token is lost to the overflow; 64 bits of the golden ratio, as int64
 _FACTOR = -0x61C8864680B583EB
 
@@ -50,52 +50,65 @@ class Source:
         self.tokens = tokens
         self._hashes, self._places = window_hashes(tokens).sort(stable=True)
 
-    def common_spans(self, tokens: Tensor) -> list[CommonSpan]:
+    def common_spans(self, tokens: Tensor, *, least: int = 1) -> list[CommonSpan]:
         """The beginning that both share, then what follows one another in both.
 
-        Each span is as long as it goes; behind it the search goes on for the next 64 tokens that
-        the source has too, further on. So insertions, deletions and replacements are found, but
-        not what stands in another order.
+        Behind a span the search goes on for the next 64 tokens that the source has too, further on.
+        So insertions, deletions and replacements are found, but not what stands in another order.
 
         Args:
             tokens: (T,) int64, on the CPU.
+            least: tokens of a span; a shorter one is passed over.
         """
         spans = []
-        start = source_start = 0
-        while True:
-            length = common_length(tokens[start:], self.tokens[source_start:])
-            if length:
-                spans.append(CommonSpan(start, source_start, length))
-            found = self._find(tokens, start + length, source_start + length)
-            if found is None:
-                return spans
-            start, source_start = found
+        length = common_length(tokens, self.tokens)
+        if length >= least:
+            spans.append(CommonSpan(0, 0, length))
+        start = source_start = length
+        while (found := self._find(tokens, start, source_start)) is not None:
+            start, place = found
+            length = common_length(tokens[start:], self.tokens[place:])
+            if length >= least:
+                spans.append(CommonSpan(start, place, length))
+                start, source_start = start + length, place + length
+            else:
+                # every window within it would be found again
+                start += length - WIDTH + 1
+        return spans
 
     def _find(self, tokens: Tensor, start: int, source_start: int) -> tuple[int, int] | None:
         """Indices of the next window that both have, at or behind these; None if there is none."""
-        for first in range(start, len(tokens) - WIDTH + 1, _BLOCK):
-            hashes = window_hashes(tokens[first : first + _BLOCK + WIDTH - 1])
-            low = torch.searchsorted(self._hashes, hashes)
+        if not len(self._hashes):
+            return None
+        size = _FIRST_BLOCK
+        while start <= len(tokens) - WIDTH:
+            hashes = window_hashes(tokens[start : start + size + WIDTH - 1])
             high = torch.searchsorted(self._hashes, hashes, right=True)
-            # the places of one hash ascend: the last of them is the furthest
-            is_ahead = (high > low) & (self._places[(high - 1).clamp(min=0)] >= source_start)
-            for offset in is_ahead.nonzero()[:, 0].tolist():
-                places = self._places[low[offset] : high[offset]]
-                place = int(places[places >= source_start][0])
-                window = tokens[first + offset : first + offset + WIDTH]
+            # the places of one hash ascend, so the last of them is the furthest
+            furthest = (high - 1).clamp(min=0)
+            is_hit = (self._hashes[furthest] == hashes) & (self._places[furthest] >= source_start)
+            for offset in is_hit.nonzero()[:, 0].tolist():
+                low = int(torch.searchsorted(self._hashes, hashes[offset]))
+                places = self._places[low : high[offset]]
+                place = int(places[torch.searchsorted(places, source_start)])
+                window = tokens[start + offset : start + offset + WIDTH]
                 if torch.equal(window, self.tokens[place : place + WIDTH]):
-                    return first + offset, place
+                    return start + offset, place
+            start += size
+            size = min(2 * size, _LAST_BLOCK)
         return None
 
 
 def common_length(a: Tensor, b: Tensor) -> int:
     """How many tokens a (T,) and b (S,) have in common at their beginning."""
     most = min(len(a), len(b))
-    for start in range(0, most, _BLOCK):
-        stop = min(start + _BLOCK, most)
+    start, size = 0, _FIRST_BLOCK
+    while start < most:
+        stop = min(start + size, most)
         differs = a[start:stop] != b[start:stop]
         if differs.any():
             return start + int(differs.to(torch.uint8).argmax())
+        start, size = stop, min(2 * size, _LAST_BLOCK)
     return most
 
 

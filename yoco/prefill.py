@@ -36,19 +36,19 @@ class Rows:
     positions: Sequence[int]
 
 
-def new_context(model: YOCO, capacity: int, *, first: int = 0, begin: int = 0) -> Context:
+def new_context(model: YOCO, capacity: int, *, length: int = 0, num_warm_up: int = 0) -> Context:
     """An empty context with room for `capacity` tokens, on the model's device.
 
     Args:
-        first, begin: as in `Context.empty`.
+        length, num_warm_up: as in `Context.empty`.
     """
     return Context.empty(
         model.config,
         capacity,
         device=model.device,
         dtype=model.dtype,
-        first=first,
-        begin=begin,
+        length=length,
+        num_warm_up=num_warm_up,
     )
 
 

@@ -15,7 +15,7 @@ Legend: T tokens of a prompt, R receptive field.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -27,24 +27,37 @@ from yoco.common_spans import CommonSpan, Source, common_length
 from yoco.model import YOCO
 from yoco.prefill import OnRead, Rows, extend, new_context, prefill_last
 
-# States that a prompt keeps for the next one: of the 3B shape 20 MB each.
-MAX_STATES = 64
+# A prompt is spliced if it shares so much; the rest takes memory beside the source's cache.
+LEAST_SHARED = 0.75
+# Of the bytes of the KV cache, what the states kept for the next prompt may take; and how many are
+# kept whatever they take.
+STATES_SHARE = 1 / 8
+FEWEST_STATES = 8
+
+
+def _silent(num_tokens: int) -> None:
+    """Nobody wants to know."""
 
 
 class PromptReader(Protocol):
     """Reads prompts one after the other."""
 
-    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = ...) -> Rows:
+    model: YOCO
+
+    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = _silent) -> Rows:
         """Reads a prompt into a context.
 
         Args:
-            tokens: (T,) int64, on the CPU, at least one.
+            tokens: (T,) int64, on the CPU.
             capacity: tokens that the context has room for, the prompt's among them.
             on_read: told how many more tokens of the prompt are in the context, read or shared.
 
         Returns:
             The last row, the one that predicts what comes next. It and its context are valid
             until the next prompt is read.
+
+        Raises:
+            ValueError: there are no tokens, or no room for them.
         """
         ...
 
@@ -73,14 +86,26 @@ class SeparateReader:
     def __init__(self, model: YOCO, *, chunk_size: int) -> None:
         self.model, self.chunk_size = model, chunk_size
 
-    def read(
-        self, tokens: Tensor, *, capacity: int, on_read: OnRead = lambda num_tokens: None
-    ) -> Rows:
+    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = _silent) -> Rows:
         """As `PromptReader.read`."""
         context = new_context(self.model, capacity)
         return prefill_last(
             self.model, context, tokens, chunk_size=self.chunk_size, on_read=on_read
         )
+
+
+@dataclass(frozen=True)
+class _Patch:
+    """Tokens [begin, stop) of a prompt that are read, from `first` on to warm up the state."""
+
+    first: int
+    begin: int
+    stop: int
+
+    @property
+    def num_tokens(self) -> int:
+        """Tokens that the self-decoder reads."""
+        return self.stop - self.first
 
 
 class SplicingReader:
@@ -95,14 +120,15 @@ class SplicingReader:
         self._source: Source | None = None
         self._cache: KVCache | None = None
 
-    def read(
-        self, tokens: Tensor, *, capacity: int, on_read: OnRead = lambda num_tokens: None
-    ) -> Rows:
-        """As `PromptReader.read`; the first prompt, and one that shares less than half of its
-        tokens, is read as a whole and the source of those behind it."""
+    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = _silent) -> Rows:
+        """As `PromptReader.read`.
+
+        The first prompt, and one that shares too little, is read as a whole and becomes the source
+        of those behind it.
+        """
         kept = self._reusable(tokens)
         num_kept = sum(span.length for span in kept)
-        if 2 * num_kept >= len(tokens):
+        if kept and num_kept >= LEAST_SHARED * len(tokens):
             on_read(num_kept)
             return self._splice(tokens, kept, capacity, on_read)
         # the old cache goes before there is a new one
@@ -120,7 +146,7 @@ class SplicingReader:
         if self._source is None:
             return []
         spans = []
-        for span in self._source.common_spans(tokens):
+        for span in self._source.common_spans(tokens, least=self.reach + 1):
             # nothing stands in front of the beginning that could differ
             skipped = self.reach if span.start or span.source_start else 0
             start, stop = span.start + skipped, min(span.stop, len(tokens) - 1)
@@ -133,25 +159,6 @@ class SplicingReader:
     ) -> Rows:
         """Reads what lies between the kept spans and behind the last, and joins all of it."""
         assert self._cache is not None
-        model = self.model
-        begins = [0, *(span.stop for span in kept)]
-        stops = [*(span.start for span in kept), len(tokens)]
-        patches = [(begin, stop) for begin, stop in zip(begins, stops, strict=True) if begin < stop]
-        contexts, texts = [], []
-        for begin, stop in patches:
-            first = max(0, begin - self.reach)
-            room = (capacity if stop == len(tokens) else stop) - first
-            contexts.append(new_context(model, room, first=first, begin=begin))
-            texts.append(tokens[first:stop])
-        if sum(map(len, texts)) <= self.chunk_size:
-            hidden = extend(model, contexts, [text.to(model.device) for text in texts])
-            rows = Rows(contexts[-1], hidden[-1:].clone(), [len(tokens) - 1])
-            on_read(sum(stop - begin for begin, stop in patches))
-        else:
-            for context, text in zip(contexts, texts, strict=True):
-                warm_up = context.num_warm_up
-                rows = prefill_last(model, context, text, chunk_size=self.chunk_size)
-                on_read(len(text) - warm_up)
         segments = [
             Segment(
                 self._cache,
@@ -162,9 +169,58 @@ class SplicingReader:
             )
             for span in kept
         ]
-        segments += [segment for context in contexts[:-1] for segment in context.segments]
-        contexts[-1].shared = sorted(segments, key=lambda segment: segment.first_true_position)
+        for patches in self._packs(self._patches(kept, len(tokens))):
+            contexts = [
+                new_context(
+                    self.model,
+                    (capacity if patch.stop == len(tokens) else patch.stop) - patch.first,
+                    length=patch.first,
+                    num_warm_up=patch.begin - patch.first,
+                )
+                for patch in patches
+            ]
+            rows = self._read(contexts, [tokens[p.first : p.stop] for p in patches], on_read)
+            # of all but the last only K and V are wanted, not the states
+            segments += [segment for context in contexts for segment in context.segments]
+        segments.sort(key=lambda segment: segment.first_true_position)
+        rows.context.shared = segments[:-1]
         return rows
+
+    def _patches(self, kept: Sequence[CommonSpan], num_tokens: int) -> Iterator[_Patch]:
+        begins = [0, *(span.stop for span in kept)]
+        stops = [*(span.start for span in kept), num_tokens]
+        for begin, stop in zip(begins, stops, strict=True):
+            if begin < stop:
+                yield _Patch(max(0, begin - self.reach), begin, stop)
+
+    def _packs(self, patches: Iterator[_Patch]) -> Iterator[list[_Patch]]:
+        """Patches that are read in one pass; one that is longer than a chunk stands alone."""
+        pack: list[_Patch] = []
+        for patch in patches:
+            if pack and sum(p.num_tokens for p in (*pack, patch)) > self.chunk_size:
+                yield pack
+                pack = []
+            pack.append(patch)
+        yield pack
+
+    def _read(self, contexts: Sequence[Context], texts: Sequence[Tensor], on_read: OnRead) -> Rows:
+        """Reads a pack; returns the last row of its last context."""
+        context = contexts[-1]
+        if len(contexts) == 1:
+            # the warm-up was counted with what is shared
+            unseen = context.num_warm_up
+
+            def tell(num_tokens: int) -> None:
+                nonlocal unseen
+                on_read(max(num_tokens - unseen, 0))
+                unseen = max(unseen - num_tokens, 0)
+
+            return prefill_last(
+                self.model, context, texts[0], chunk_size=self.chunk_size, on_read=tell
+            )
+        hidden = extend(self.model, contexts, [text.to(self.model.device) for text in texts])
+        on_read(sum(map(len, texts)) - sum(context.num_warm_up for context in contexts))
+        return Rows(context, hidden[-1:].clone(), [context.length - 1])
 
 
 @dataclass
@@ -184,33 +240,48 @@ class RewindingReader:
         self._cache: KVCache | None = None
         self._places: list[_Place] = []
 
-    def read(
-        self, tokens: Tensor, *, capacity: int, on_read: OnRead = lambda num_tokens: None
-    ) -> Rows:
+    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = _silent) -> Rows:
         """As `PromptReader.read`; shares the beginning with the prompt before."""
-        # the last token is always read: its hidden state is asked for
-        shared = min(common_length(tokens, self._tokens), len(tokens) - 1)
-        self._places = [place for place in self._places if place.length <= shared]
-        if self._cache is None or capacity > self._cache.capacity or not self._places:
-            # the old cache goes before there is a new one
-            self._cache, self._places = None, []
-            context = new_context(self.model, capacity)
-            self._cache = context.cache
-        else:
-            place = self._places[-1]
-            self._cache.length = place.length
-            state = place.state.fork(len(tokens))
-            context = Context(self.model.config, self._cache, state, place.length)
-            on_read(place.length)
+        context = self._rewound(tokens, capacity)
+        on_read(context.length)
         self._tokens = tokens
+        most = max(FEWEST_STATES, int(STATES_SHARE * context.cache.nbytes / context.state.nbytes))
         num_chunks = -(-len(tokens) // self.chunk_size)
-        spacing = -(-num_chunks // MAX_STATES) * self.chunk_size
+        spacing = -(-num_chunks // most) * self.chunk_size
 
         def keep(num_tokens: int) -> None:
             last = self._places[-1].length if self._places else 0
             if context.length - last >= spacing:
+                # those of a shorter prompt lie closer
+                if len(self._places) >= most:
+                    del self._places[::2]
                 self._places.append(_Place(context.length, context.state.fork(0)))
             on_read(num_tokens)
 
-        unread = tokens[context.length :]
-        return prefill_last(self.model, context, unread, chunk_size=self.chunk_size, on_read=keep)
+        return prefill_last(
+            self.model,
+            context,
+            tokens[context.length :],
+            chunk_size=self.chunk_size,
+            on_read=keep,
+        )
+
+    def _rewound(self, tokens: Tensor, capacity: int) -> Context:
+        """A context of what the prompt shares with the one before; an empty one if that is little.
+
+        There is room for a chunk more than was asked for, so that a prompt that is a little longer
+        than the one before need not begin anew.
+        """
+        # the last token is always read: its hidden state is asked for
+        shared = min(common_length(tokens, self._tokens), len(tokens) - 1)
+        self._places = [place for place in self._places if place.length <= shared]
+        if self._cache is not None and self._places and capacity <= self._cache.capacity:
+            place = self._places[-1]
+            self._cache.length = place.length
+            state = place.state.fork(capacity - place.length)
+            return Context(self.model.config, self._cache, state, place.length)
+        # the old cache goes before there is a new one
+        self._cache, self._places = None, []
+        context = new_context(self.model, capacity + self.chunk_size)
+        self._cache = context.cache
+        return context
