@@ -144,6 +144,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-length", type=int, help="tokens of prompt and answer together")
     group.add_argument("--rope-precision", choices=["float64", "reference"])
     group.add_argument("--backend", choices=["auto", "reference", "torch", "fla"], help="kernels")
+    group.add_argument("--share", action=argparse.BooleanOptionalAction,
+                       help="read once what prompts have in common (the default)")  # fmt: skip
     group.add_argument("--batch-size", default="auto", help="prompts run together")
 
 
@@ -167,7 +169,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _model_args(options: argparse.Namespace) -> dict[str, Any]:
-    names = ("tokenizer", "device", "dtype", "chunk_size", "max_length", "rope_precision")
+    names = ("tokenizer", "device", "dtype", "chunk_size", "max_length", "rope_precision", "share")
     return {name: getattr(options, name) for name in (*names, "backend")}
 
 
