@@ -10,8 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-# of the demo: a grid that two cores finish in about a minute
-DEMO_SETTINGS = {"lengths": ["4K", "8K", "16K", "32K", "64K"], "depths": 11, "trials": 1}
+# of the demo: a grid that two cores finish in two minutes
+DEMO_SETTINGS = {"lengths": ["4K", "16K", "64K", "256K", "1M"], "depths": 11, "trials": 1}
 QUICK_SETTINGS = {"lengths": ["1K", "2K"], "depths": 3, "trials": 1}
 
 
