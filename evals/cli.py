@@ -45,7 +45,7 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(function=function)
         return sub
 
-    demo = command("demo", _demo, "draw a true heatmap of the embedded checkpoint; no download")
+    demo = command("demo", _demo, "draw a true heatmap of an embedded checkpoint; no download")
     demo.add_argument("--quick", action="store_true", help="two short lengths, a few seconds")
     _add_output(demo, "yoco-demo")
 
@@ -123,7 +123,9 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument(
         "--haystack", help="stdlib, files:GLOB, hf:DATASET, noise or needles (distractors)"
     )
-    group.add_argument("--no-repeat", action="store_true", help="refuse a haystack too short")
+    group.add_argument(
+        "--no-repeat", action="store_true", help="refuse a haystack that is too short"
+    )
     group.add_argument("--seed", type=int)
 
 
@@ -132,7 +134,7 @@ def _add_documents(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--documents", help="stdlib (the default), files:GLOB or hf:DATASET")
     group.add_argument("--num-documents", type=int, help="the first so many of them")
     group.add_argument("--length", help="tokens of a document, at most: 128K (the default), 1M")
-    group.add_argument("--bins-per-octave", type=int, help="bins up to the double of a position")
+    group.add_argument("--bins-per-octave", type=int, help="bins of positions per doubling")
 
 
 def _add_model(parser: argparse.ArgumentParser) -> None:

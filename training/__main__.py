@@ -1,6 +1,6 @@
 """Trains a checkpoint, or goes on training it.
 
-python -m training demo --corpus FOLDER --run FOLDER --minutes 8 --resume
+python -m training demo --corpus FOLDER --run FOLDER --minutes 7.5 --resume
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--run", type=Path, required=True, help="folder of this run")
     budget = parser.add_mutually_exclusive_group(required=True)
     budget.add_argument("--minutes", type=float, help="of training, all calls together")
-    budget.add_argument("--steps", type=int, help="instead of minutes: the same on any machine")
+    budget.add_argument("--steps", type=int, help="instead of minutes: a function of the seed")
     parser.add_argument("--stop-after", type=float, default=math.inf, metavar="SECONDS",
                         help="end this call then, to be resumed")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on if the folder holds a run")

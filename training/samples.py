@@ -1,8 +1,8 @@
 """Training samples in token space, each made from (seed, step, index) alone.
 
 A sample is `<s>`, perhaps a preamble, a haystack with needles, and questions with their answers;
-or ordinary text. Only its last rows go through the cross-decoder, and a mark says what the target
-of each row is.
+or ordinary text. Only the last rows of a needle sample go through the cross-decoder, and a mark
+says what the target of each row is.
 
 Legend: T tokens of a sequence, N packed tokens, R rows.
 """
