@@ -6,14 +6,15 @@ import inspect
 import logging
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
+from more_itertools import constrained_batches
 from tqdm import tqdm
 
 import yoco
@@ -24,13 +25,15 @@ from evals.encoding import NUM_AHEAD, RequestEncoder
 from evals.generation import GenerationOptions, generate_batch, options_of
 from evals.model_args import CHUNK_SIZE, batch_limit, merged_model_args, one_of, positive
 from evals.reading_order import LOOKED_AT, code_points, sharing_order
-from evals.scoring import Tokens, batches, group_by_context, score_batch
+from evals.scoring import Tokens, group_by_context, score_batch
 from tasks import handles
 from tasks.tokenizers import load_tokenizer
 from yoco.checkpoints import checkpoint_sha256
 from yoco.loading import resolve_path
 
 logger = logging.getLogger(__name__)
+
+Item = TypeVar("Item")
 
 # where neither the checkpoint nor the user says how long a prompt may be
 DEFAULT_MAX_LENGTH = 1_048_576
@@ -274,9 +277,7 @@ class YOCOLM(TemplateLM):
                 )
                 record(scores, scored)
             reader = self._prompt_reader()
-            for batch in batches(
-                questions, max_questions=self.batch_size, max_tokens=self.chunk_size
-            ):
+            for batch in self._batches(questions, lambda question: question.num_tokens):
                 scores = score_batch(reader, batch, on_read=bar.update)
                 record(scores, apart)
         return [results[index] for index in range(len(pairs))]
@@ -345,7 +346,7 @@ class YOCOLM(TemplateLM):
                     bar.refresh()
                     shown_s = time.perf_counter()
 
-            for batch in self._generation_batches(waiting):
+            for batch in self._batches(self._encoded_prompts(waiting), lambda item: len(item[1])):
                 texts = generate_batch(
                     reader,
                     self.text,
@@ -359,12 +360,10 @@ class YOCOLM(TemplateLM):
                 bar.update(len(batch))
         return [results[index] for index in range(len(requests))]
 
-    def _generation_batches(
+    def _encoded_prompts(
         self, waiting: Sequence[tuple[int, str, GenerationOptions]]
-    ) -> Iterator[list[tuple[int, Tokens, GenerationOptions]]]:
-        """Batches of tokenised prompts; a long prompt's text and tokens live in its batch only."""
-        batch: list[tuple[int, Tokens, GenerationOptions]] = []
-        num_tokens = 0
+    ) -> Iterator[tuple[int, Tokens, GenerationOptions]]:
+        """The tokens in place of each prompt's text; made ahead of what is read, and not kept."""
         prompts = self.encoder.encode_ahead(
             [prompt for _, prompt, _ in waiting],
             num_ahead=NUM_AHEAD[self.device.type],
@@ -373,14 +372,15 @@ class YOCOLM(TemplateLM):
             tokens, _ = self.encoder.fit(encoded, options.max_new_tokens)
             if not len(tokens):
                 tokens = np.asarray([self.prefix_token_id], np.int32)
-            full = num_tokens + len(tokens) > self.chunk_size or len(batch) == self.batch_size
-            if batch and full:
-                yield batch
-                batch, num_tokens = [], 0
-            batch.append((index, tokens, options))
-            num_tokens += len(tokens)
-        if batch:
-            yield batch
+            yield index, tokens, options
+
+    def _batches(
+        self, items: Iterable[Item], num_tokens: Callable[[Item], int]
+    ) -> Iterator[tuple[Item, ...]]:
+        """What is run together: as many as fit one chunk, in order; a longer one stands alone."""
+        return constrained_batches(
+            items, self.chunk_size, self.batch_size, num_tokens, strict=False
+        )
 
     def _prompt_reader(self) -> yoco.PromptReader:
         """A reader for the prompts of one call, whose memory goes with it."""

@@ -5,7 +5,7 @@ The cross-decoder and the output head run on the scored rows only.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -49,23 +49,6 @@ def group_by_context(pairs: Sequence[tuple[Tokens, Tokens]]) -> list[Question]:
     return [made[place] for place in order]
 
 
-def batches(
-    questions: Sequence[Question], *, max_questions: int | None, max_tokens: int
-) -> Iterator[list[Question]]:
-    """Consecutive questions in batches of at most `max_tokens`; a longer one stands alone."""
-    batch: list[Question] = []
-    num_tokens = 0
-    for question in questions:
-        full = num_tokens + question.num_tokens > max_tokens or len(batch) == max_questions
-        if batch and full:
-            yield batch
-            batch, num_tokens = [], 0
-        batch.append(question)
-        num_tokens += question.num_tokens
-    if batch:
-        yield batch
-
-
 def read_prompts(
     reader: PromptReader,
     prompts: Sequence[Tokens],
@@ -77,7 +60,7 @@ def read_prompts(
 
     Args:
         reader: reads what stands alone in its batch.
-        prompts: several only if they fit one chunk, as those of `batches`.
+        prompts: several only if they fit one chunk together.
         extra_capacity: for each prompt the tokens that will be read behind it.
         on_read: told how many more tokens of the prompts are in their contexts.
 

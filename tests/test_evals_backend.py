@@ -16,6 +16,8 @@ from yoco import YOCO, Sampling
 
 # of a log-likelihood in nats, summed over tens of tokens
 TOLERANCE = 2e-3
+# the same where only the KV cache was used again: 1.6e-5 was measured
+SHARED_TOLERANCE = 1e-4
 TEXT = "The road follows the river. The wind moves the barley, and the light goes down."
 
 
@@ -232,7 +234,7 @@ def test_prompts_that_share_text_are_answered_as_each_by_itself(
     assert texts_shared == texts_alone == [cached[prompt] for prompt in prompts]
     assert len(set(texts_shared)) > 1
     for shared, alone in zip(scores_shared, scores_alone, strict=True):
-        assert shared == (pytest.approx(alone[0], abs=TOLERANCE), alone[1])
+        assert shared == (pytest.approx(alone[0], abs=SHARED_TOLERANCE), alone[1])
     assert num_read[0] < {"demo": 0.6, "demo-gret": 0.8}[name] * num_read[1]
 
 

@@ -3,26 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+from grid_samples import make_grid
 
 from heatmaps.needles.differences import GridDifference
 from heatmaps.needles.grids import Grid
 
 NAN = np.nan
-
-
-def grid(model: str, lengths, depths, mean) -> Grid:
-    mean = np.array(mean, dtype=np.float64)
-    return Grid(
-        model=model,
-        task="yoco_needle",
-        num_needles=1,
-        ask="one",
-        haystack="stdlib",
-        lengths=tuple(lengths),
-        depths=tuple(depths),
-        mean=mean,
-        trials=np.where(np.isnan(mean), 0, 2),
-    )
 
 
 def difference(first: Grid, second: Grid) -> GridDifference:
@@ -32,8 +18,8 @@ def difference(first: Grid, second: Grid) -> GridDifference:
 
 
 def test_cells_are_subtracted_where_both_are():
-    first = grid("A", [1024, 2048], [0.0, 1.0], [[1, 0.5], [NAN, 0.25]])
-    second = grid("B", [2048, 4096], [0.0, 0.5, 1.0], [[1, 1], [0, 0], [0.25, NAN]])
+    first = make_grid([[1, 0.5], [NAN, 0.25]], [1024, 2048], [0.0, 1.0], model="A")
+    second = make_grid([[1, 1], [0, 0], [0.25, NAN]], [2048, 4096], [0.0, 0.5, 1.0], model="B")
     found = difference(first, second)
     assert (found.lengths, found.depths) == ((1024, 2048, 4096), (0.0, 0.5, 1.0))
     expected = np.array([[NAN, 0.5, NAN], [NAN, NAN, NAN], [NAN, 0.0, NAN]])
@@ -44,6 +30,6 @@ def test_cells_are_subtracted_where_both_are():
 
 
 def test_the_other_way_round_is_its_negative():
-    first = grid("A", [1024], [0.0, 1.0], [[0.75], [0.5]])
-    second = grid("B", [1024], [0.0, 1.0], [[0.25], [1.0]])
+    first = make_grid([[0.75], [0.5]], [1024], [0.0, 1.0], model="A")
+    second = make_grid([[0.25], [1.0]], [1024], [0.0, 1.0], model="B")
     np.testing.assert_array_equal(difference(first, second).mean, -difference(second, first).mean)

@@ -4,25 +4,14 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from grid_samples import make_grid
 
 from heatmaps.needles.differences import GridDifference
-from heatmaps.needles.grids import Grid
 from heatmaps.needles.scales import DIFFERENCES, SCORES, scale_of
 
 
 def test_each_kind_has_its_scale():
-    one = np.ones((1, 1))
-    grid = Grid(
-        model="A",
-        task="t",
-        num_needles=1,
-        ask="one",
-        haystack="",
-        lengths=(1024,),
-        depths=(0.5,),
-        mean=one,
-        trials=one.astype(int),
-    )
+    grid = make_grid([[1.0]], [1024], [0.5])
     difference = GridDifference(
         first=grid, second=grid, overall=0.0, overall_interval=(0.0, 0.0), num_samples=1
     )

@@ -5,30 +5,17 @@ from math import isnan
 
 import numpy as np
 import pytest
+from grid_samples import make_grid
 
 from heatmaps.needles.grids import Grid
 from heatmaps.needles.tables import CSV_COLUMNS, terminal_table, write_csv
-
-
-def make_grid(mean, trials, lengths, depths) -> Grid:
-    return Grid(
-        model="prototype",
-        task="yoco_needle",
-        num_needles=1,
-        ask="one",
-        haystack="stdlib",
-        lengths=tuple(lengths),
-        depths=tuple(depths),
-        mean=np.array(mean, dtype=float),
-        trials=np.array(trials),
-    )
 
 
 @pytest.fixture
 def grid() -> Grid:
     nan = float("nan")
     # depths down, lengths across
-    return make_grid([[1, 0.2], [1, nan]], [[5, 5], [5, 0]], [4096, 1048576], [0.0, 1.0])
+    return make_grid([[1, 0.2], [1, nan]], [4096, 1048576], [0.0, 1.0], trials=5)
 
 
 def test_the_whole_table(grid):
@@ -47,13 +34,13 @@ def test_the_whole_table(grid):
 
 
 def test_a_full_table_explains_nothing_missing():
-    full = make_grid([[1.0]], [[2]], [4096], [0.5])
+    full = make_grid([[1.0]], [4096], [0.5])
     assert "not measured" not in terminal_table(full)
     assert "every measured cell 100%" in terminal_table(full)
 
 
 def test_equally_bad_cells_are_counted():
-    bad = make_grid([[0, 0, 0, 1]], [[5, 5, 5, 5]], [1024, 2048, 3072, 4096], [0.5])
+    bad = make_grid([[0, 0, 0, 1]], [1024, 2048, 3072, 4096], [0.5], trials=5)
     assert "worst cell 0% at 1K tokens, depth 50% (and 2 others)" in terminal_table(bad)
 
 
@@ -64,9 +51,8 @@ def test_tables_keep_to_80_columns_and_to_ascii(num_lengths, num_depths):
     shape = (num_depths, num_lengths)
     generator = np.random.default_rng(0)
     lengths = [4096 * (i + 1) for i in range(num_lengths)]
-    wide = make_grid(
-        generator.random(shape), np.ones(shape, int), lengths, np.linspace(0, 1, num_depths)
-    )
+    depths = np.linspace(0, 1, num_depths)
+    wide = make_grid(generator.random(shape), lengths, depths, trials=1)
     text = terminal_table(wide)
     assert text.isascii()
     lines = text.splitlines()
@@ -76,11 +62,10 @@ def test_tables_keep_to_80_columns_and_to_ascii(num_lengths, num_depths):
 
 def test_what_does_not_fit_is_summed_up_by_length():
     depths = np.linspace(0, 1, 35)
-    mean, trials = np.ones((35, 3)), np.full((35, 3), 2)
+    mean = np.ones((35, 3))
     mean[7, 1] = 0.5
-    mean[20:, 1], trials[20:, 1] = np.nan, 0
-    mean[:, 2], trials[:, 2] = np.nan, 0
-    lines = terminal_table(make_grid(mean, trials, [1024, 2048, 4096], depths)).splitlines()
+    mean[20:, 1] = mean[:, 2] = np.nan
+    lines = terminal_table(make_grid(mean, [1024, 2048, 4096], depths)).splitlines()
     assert " ".join(lines[4].split()) == "length mean % worst % at depth % depths measured"
     assert " ".join(lines[6].split()) == "1K 100.0 100 all 35 of 35"
     assert " ".join(lines[7].split()) == "2K 97.5 50 20.6 20 of 35"

@@ -93,8 +93,9 @@ def test_all_kinds_of_samples_are_drawn(corpus: Corpus) -> None:
     assert any(answer.count(",") > 3 for _, answer in turns)
     assert {len(h.value) for draft in drafts for h in draft.needles} >= set(range(1, 8))
     num_distractors = [draft.distractor_tokens for draft in drafts]
-    assert {size > 0 for size in num_distractors} == {size > 4096 for size in num_distractors}
+    assert 0 in num_distractors
     assert any(0 < size < 2048 for size in num_distractors)
+    assert any(size > 4096 for size in num_distractors)
     assert any(draft.repeat_tokens for draft in drafts)
     assert any(len(draft.turns) == 8 for draft in drafts) is False
     keys = {hidden.key for draft in drafts for hidden in draft.needles}

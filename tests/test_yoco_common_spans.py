@@ -73,7 +73,7 @@ def test_a_short_match_far_ahead_hides_nothing() -> None:
     assert Source(source).common_spans(tokens) == [CommonSpan(50, 9_000, 80)]
 
 
-def test_many_changes_are_passed_over_in_time() -> None:
+def test_spans_between_many_changes_are_passed_over() -> None:
     source = text(200_000, 0, 4000)
     tokens = source.clone()
     tokens[::100] += 1

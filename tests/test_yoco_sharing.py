@@ -24,7 +24,8 @@ from yoco.sharing import (
     prompt_reader,
 )
 
-TOLERANCE = 3e-4
+# of logits; 1.3e-5 was measured, 0.08 with one token less than the receptive field
+TOLERANCE = 5e-5
 EXTRA = 6
 
 

@@ -46,7 +46,7 @@ class Hidden:
     sentence: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Draft:
     """What a needle sample consists of, before it has a length.
 
@@ -59,10 +59,10 @@ class Draft:
     """
 
     span: str
-    repeat_tokens: int
-    distractors: str
-    distractor_tokens: int
-    preamble: str
+    repeat_tokens: int = 0
+    distractors: str = ""
+    distractor_tokens: int = 0
+    preamble: str = ""
     needles: tuple[Hidden, ...]
     turns: tuple[tuple[str, str], ...]
 
@@ -170,7 +170,7 @@ def probe_sample(corpus: Corpus, seed: int, index: int, length: int, num_needles
     hidden = tuple(Hidden(needle.key, needle.value, needle.sentence()) for needle in needles)
     asked = rng.choice(hidden)
     turn = (PAPER.question([asked.key], "number"), f" {asked.value}.")
-    draft = Draft("held_out", 0, "", 0, "", hidden, (turn,))
+    draft = Draft(span="held_out", needles=hidden, turns=(turn,))
     return assemble(corpus, draft, rng, length)
 
 
@@ -213,13 +213,13 @@ def draw_draft(corpus: Corpus, rng: random.Random, length: int) -> Draft:
     elif source < 0.3:
         repeat_tokens = rng.randint(24, 96)
     return Draft(
-        span,
-        repeat_tokens,
-        f"distractors/{number}",
-        distractor_tokens,
-        preamble,
-        tuple(hidden),
-        tuple(turns),
+        span=span,
+        repeat_tokens=repeat_tokens,
+        distractors=f"distractors/{number}",
+        distractor_tokens=distractor_tokens,
+        preamble=preamble,
+        needles=tuple(hidden),
+        turns=tuple(turns),
     )
 
 

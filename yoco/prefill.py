@@ -21,6 +21,10 @@ LOGIT_ROWS = 256
 OnRead = Callable[[int], object]
 
 
+def untold(num_tokens: int) -> None:
+    """The `on_read` of those who do not want to know how many tokens were read."""
+
+
 @dataclass(frozen=True)
 class Rows:
     """Positions of one context whose logits are wanted.
@@ -110,7 +114,7 @@ def prefill_last(
     tokens: Tensor,
     *,
     chunk_size: int,
-    on_read: OnRead = lambda num_tokens: None,
+    on_read: OnRead = untold,
 ) -> Rows:
     """Reads a long prompt; returns its last row, the one that predicts what comes next.
 

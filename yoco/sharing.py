@@ -20,12 +20,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import torch
+from more_itertools import constrained_batches
 from torch import Tensor
 
 from yoco.cache import Context, KVCache, RetentionState, Segment, WindowState
 from yoco.common_spans import CommonSpan, Source, common_length
 from yoco.model import YOCO
-from yoco.prefill import OnRead, Rows, extend, new_context, prefill_last
+from yoco.prefill import OnRead, Rows, extend, new_context, prefill_last, untold
 
 # A prompt is spliced if it shares so much; the rest takes memory beside the source's cache.
 LEAST_SHARED = 0.75
@@ -35,16 +36,12 @@ STATES_SHARE = 1 / 8
 FEWEST_STATES = 8
 
 
-def _silent(num_tokens: int) -> None:
-    """Nobody wants to know."""
-
-
 class PromptReader(Protocol):
     """Reads prompts one after the other."""
 
     model: YOCO
 
-    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = _silent) -> Rows:
+    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = untold) -> Rows:
         """Reads a prompt into a context.
 
         Args:
@@ -86,7 +83,7 @@ class SeparateReader:
     def __init__(self, model: YOCO, *, chunk_size: int) -> None:
         self.model, self.chunk_size = model, chunk_size
 
-    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = _silent) -> Rows:
+    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = untold) -> Rows:
         """As `PromptReader.read`."""
         context = new_context(self.model, capacity)
         return prefill_last(
@@ -102,11 +99,6 @@ class _Patch:
     begin: int
     stop: int
 
-    @property
-    def num_tokens(self) -> int:
-        """Tokens that the self-decoder reads."""
-        return self.stop - self.first
-
 
 class SplicingReader:
     """Takes the K and V of common spans from an earlier prompt, wherever they stand.
@@ -120,7 +112,7 @@ class SplicingReader:
         self._source: Source | None = None
         self._cache: KVCache | None = None
 
-    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = _silent) -> Rows:
+    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = untold) -> Rows:
         """As `PromptReader.read`.
 
         The first prompt, and one that shares too little, is read as a whole and becomes the source
@@ -169,7 +161,13 @@ class SplicingReader:
             )
             for span in kept
         ]
-        for patches in self._packs(self._patches(kept, len(tokens))):
+        # those that fit one pass are read together
+        for patches in constrained_batches(
+            self._patches(kept, len(tokens)),
+            self.chunk_size,
+            get_len=lambda patch: patch.stop - patch.first,
+            strict=False,
+        ):
             contexts = [
                 new_context(
                     self.model,
@@ -192,16 +190,6 @@ class SplicingReader:
         for begin, stop in zip(begins, stops, strict=True):
             if begin < stop:
                 yield _Patch(max(0, begin - self.reach), begin, stop)
-
-    def _packs(self, patches: Iterator[_Patch]) -> Iterator[list[_Patch]]:
-        """Patches that are read in one pass; one that is longer than a chunk stands alone."""
-        pack: list[_Patch] = []
-        for patch in patches:
-            if pack and sum(p.num_tokens for p in (*pack, patch)) > self.chunk_size:
-                yield pack
-                pack = []
-            pack.append(patch)
-        yield pack
 
     def _read(self, contexts: Sequence[Context], texts: Sequence[Tensor], on_read: OnRead) -> Rows:
         """Reads a pack; returns the last row of its last context."""
@@ -240,7 +228,7 @@ class RewindingReader:
         self._cache: KVCache | None = None
         self._places: list[_Place] = []
 
-    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = _silent) -> Rows:
+    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = untold) -> Rows:
         """As `PromptReader.read`; shares the beginning with the prompt before."""
         context = self._rewound(tokens, capacity)
         on_read(context.length)

@@ -7,22 +7,13 @@ from typing import Any
 import pandas as pd
 
 from heatmaps.models import labels_of, settings_note
+from heatmaps.needles.grids import GRID_KEY
 from heatmaps.result_files import SamplesFile, counted, find_sample_files
 from heatmaps.run_files import RunFile, run_files
 from heatmaps.sample_lines import fraction, sample_lines, whole_number
 
 # What makes two lines the same sample. The metric is not part of it: the newest file wins.
-SAMPLE_KEY = [
-    "model",
-    "task",
-    "num_needles",
-    "ask",
-    "haystack",
-    "length_tokens",
-    "depth_frac",
-    "trial",
-    "seed",
-]
+SAMPLE_KEY = [*GRID_KEY, "length_tokens", "depth_frac", "trial", "seed"]
 COLUMNS = [*SAMPLE_KEY, "depth_frac_achieved", "score", "file"]
 
 

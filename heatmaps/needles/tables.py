@@ -14,22 +14,10 @@ from heatmaps.labels import (
     mean_label,
     percent_label,
 )
-from heatmaps.needles.grids import Grid
+from heatmaps.needles.grids import GRID_KEY, Grid
 from heatmaps.needles.labels import needles_label, trials_label
 
-CSV_COLUMNS = [
-    "model",
-    "task",
-    "num_needles",
-    "ask",
-    "haystack",
-    "length_tokens",
-    "depth_frac",
-    "score",
-    "trials",
-    "low",
-    "high",
-]
+CSV_COLUMNS = [*GRID_KEY, "length_tokens", "depth_frac", "score", "trials", "low", "high"]
 
 
 def terminal_table(grid: Grid, *, width: int = 80) -> str:
