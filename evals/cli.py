@@ -25,7 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         return _run(arguments[1:])
     options = _parser().parse_args(arguments)
     try:
-        return options.function(options)
+        status = options.function(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        # who reads our output (`| head`) has seen enough; what is left goes nowhere
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
     except (ValueError, TypeError, OSError, ImportError) as error:
         if options.traceback:
             raise

@@ -16,14 +16,17 @@ ROOT = Path(__file__).parents[1]
 METADATA = {"lengths": ["1K", 1500], "depths": [0.2, 0.8], "trials": 2, "haystack": "noise"}
 
 
-def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, *arguments: str, stdout: int = subprocess.PIPE
+) -> subprocess.CompletedProcess[str]:
     """`yoco ARGUMENTS`, whether or not this checkout is installed."""
     path = os.pathsep.join([str(ROOT), str(ROOT / "packaging")])
     return subprocess.run(
         [sys.executable, "-m", "evals.cli", *arguments],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": path, "HF_HUB_OFFLINE": "1"},
-        capture_output=True,
+        stdout=stdout,
+        stderr=subprocess.PIPE,
         text=True,
         timeout=300,
     )
@@ -55,6 +58,15 @@ def test_lm_eval_then_heatmap(tmp_path: Path) -> None:
     assert f"mean {100 * mean:.1f}%" in done.stdout
     assert (tmp_path / "map.svg").read_text().startswith("<?xml")
     assert len((tmp_path / "cells.csv").read_text().splitlines()) == 1 + 4
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(tmp_path: Path) -> None:
+    """`yoco list | head -1`"""
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    done = run(tmp_path, "list", stdout=write_end)
+    os.close(write_end)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_demo(tmp_path: Path) -> None:

@@ -11,20 +11,28 @@ from matplotlib.figure import Figure
 
 from training.state import read_log
 
+# legends lie on no curve
+_BESIDE: dict[str, Any] = {
+    "loc": "upper left",
+    "bbox_to_anchor": (1, 1),
+    "frameon": False,
+    "fontsize": "small",
+}
+
 
 def draw_curves(run_folder: Path, picture: Path) -> Figure:
-    """Draws losses above, retrieval below, against the tokens' seconds or steps of training."""
+    """Draws losses above, retrieval below, against the steps of training."""
     records = read_log(run_folder)
     train = [record for record in records if record["kind"] == "train"]
     probes = [record for record in records if record["kind"] == "probe"]
-    figure = Figure(figsize=(8, 7), layout="constrained")
+    figure = Figure(figsize=(10, 7), layout="constrained")
     FigureCanvasAgg(figure)
     losses, found = figure.subplots(2, 1, sharex=True)
     _lengths_behind(losses, train)
     for key, label in (("answer_loss", "answers"), ("text_loss", "ordinary text")):
         losses.plot([r["step"] for r in train], [r[key] for r in train], lw=0.8, label=label)
     losses.set(ylabel="loss (nats a token)", ylim=(0, None))
-    losses.legend(frameon=False)
+    losses.legend(**_BESIDE)
 
     found.plot(
         [r["step"] for r in train],
@@ -46,7 +54,7 @@ def draw_curves(run_folder: Path, picture: Path) -> Figure:
         )
     found.set(xlabel="step", ylabel="answers that are exact", ylim=(-0.02, 1.02))
     if train or probes:
-        found.legend(frameon=False, fontsize="small")
+        found.legend(**_BESIDE)
     figure.savefig(picture, dpi=120)
     return figure
 
