@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import random
 import re
 from dataclasses import replace
@@ -19,6 +20,7 @@ from training.samples import (
     TEXT,
     TEXT_LENGTHS,
     DoesNotFit,
+    Hidden,
     Sample,
     assemble,
     draw_draft,
@@ -97,6 +99,10 @@ def test_all_kinds_of_samples_are_drawn(corpus: Corpus) -> None:
     assert any(0 < size < 2048 for size in num_distractors)
     assert any(size > 4096 for size in num_distractors)
     assert any(draft.repeat_tokens for draft in drafts)
+    pairs = [pair for d in drafts for pair in itertools.combinations(d.needles, 2)]
+    alike = [a.value[:3] == b.value[:3] and len(a.value) > 3 for a, b in pairs]
+    # one in a thousand by chance
+    assert 0.01 < sum(alike) / len(alike) < 0.5
     assert any(len(draft.turns) == 8 for draft in drafts) is False
     keys = {hidden.key for draft in drafts for hidden in draft.needles}
     assert {key.count(" ") for key in keys} >= {0, 1} and any("-" in key for key in keys)
@@ -140,7 +146,7 @@ def test_a_step_is_a_function_of_its_seed(corpus: Corpus) -> None:
 
 def test_distractors_take_the_place_of_a_part_of_the_haystack(corpus: Corpus) -> None:
     draft = draw_draft(corpus, random.Random(0), 2048)
-    draft = replace(draft, repeat_tokens=0, distractors="distractors/2", needles=())
+    draft = replace(draft, repeat_tokens=0, wording=WORDINGS[2], kind="number", needles=())
     common = corpus.encode(" The access code of").tolist()
 
     def num_distractors(tokens: int) -> int:
@@ -151,6 +157,27 @@ def test_distractors_take_the_place_of_a_part_of_the_haystack(corpus: Corpus) ->
 
     none, some, all_of_it = map(num_distractors, (0, 512, 4096))
     assert none == 0 and 10 < some < 60 and all_of_it > 3 * some
+
+
+@pytest.mark.parametrize("distractor_keys", [0, 16])
+def test_distractors_tell_nothing_of_the_keys_that_are_asked_for(
+    corpus: Corpus, distractor_keys: int
+) -> None:
+    rng = random.Random(0)
+    draft = draw_draft(corpus, rng, 2048)
+    draft = replace(draft, wording=PAPER, kind="number", repeat_tokens=0, distractor_tokens=4096)
+    draft = replace(draft, distractor_keys=distractor_keys)
+
+    def keys(needles: tuple[Hidden, ...]) -> list[str]:
+        sample = assemble(corpus, replace(draft, needles=needles), random.Random(1), 4096)
+        text = corpus.tokenizer.decode(sample.tokens[1:].tolist()).partition("\nWhat")[0]
+        return re.findall(r" The special magic ([^.]+?) number is \d+\.", text)
+
+    found = keys(())
+    assert len(found) > 60
+    assert len(set(found)) == distractor_keys or (not distractor_keys and len(set(found)) > 50)
+    hidden = tuple(Hidden(key, "1", " Nothing.") for key in set(found[:8]))
+    assert not {needle.key for needle in hidden} & set(keys(hidden))
 
 
 def test_packing_numbers_the_answers_through(corpus: Corpus) -> None:

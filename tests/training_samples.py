@@ -37,7 +37,6 @@ def small_corpus(folder: Path) -> Corpus:
         *(paths[:2], paths[2:], folder / "corpus"),
         stdlib=False,
         vocab_size=VOCAB_SIZE,
-        distractor_tokens=4096,
     )
 
 

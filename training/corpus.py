@@ -8,7 +8,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import random
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -19,13 +18,10 @@ from tokenizers import Tokenizer
 
 from tasks.haystacks import load_haystack
 from training.tokenizer import SPECIAL_TOKENS, train_tokenizer, write_tokenizer
-from training.wordings import WORDINGS, KeyPool, draw_value, key_pools
+from training.wordings import KeyPool, key_pool
 
 VOCAB_SIZE = 4096
 MAX_LENGTH = 1 << 20
-# Of every wording, for haystacks that are nothing but needles.
-DISTRACTOR_TOKENS = 1 << 17
-_TOKENS_A_DISTRACTOR = 16
 # Characters that are tokenised together: the ids of a whole text want much memory.
 _PIECE_CHARS = 1 << 20
 _FILES = ("corpus.json", "tokens.npy")
@@ -39,9 +35,9 @@ class Corpus:
 
     Attributes:
         tokens: (T,) uint16.
-        spans: name -> (start, stop). "texts" and "stdlib" are for training, "distractors/N" are
-            needles in the N-th wording; "held_out/FILE" was kept out, "held_out" is all of that.
-        keys: of the needles.
+        spans: name -> (start, stop). "texts" and "stdlib" are for training; "held_out/FILE" was
+            kept out, "held_out" is all of that.
+        keys: of the needles and the distractors.
         sha256: of the texts, by the names that the model card lists.
         tokenizer: its files are in the folder `tokenizer`.
     """
@@ -113,8 +109,6 @@ def prepare(
     *,
     stdlib: bool = True,
     vocab_size: int = VOCAB_SIZE,
-    distractor_tokens: int = DISTRACTOR_TOKENS,
-    seed: int = 0,
 ) -> Corpus:
     """Trains the tokenizer and writes the corpus to a folder, config last.
 
@@ -122,7 +116,6 @@ def prepare(
         texts: files to train on.
         held_out: files to keep out.
         stdlib: whether the sources of this Python's standard library are trained on too.
-        distractor_tokens: about how many, of each wording.
 
     Raises:
         ValueError: there is no text, or too little for the vocabulary.
@@ -136,13 +129,7 @@ def prepare(
     trained_on = {**read, **library}
     tokenizer = train_tokenizer(_pieces(trained_on.values()), vocab_size)
     write_tokenizer(tokenizer, folder / "tokenizer", MAX_LENGTH)
-    keys, distractor_keys = key_pools(trained_on.values())
     sections = {"texts": "".join(read.values()), **library, **kept_out}
-    rng = random.Random(seed)
-    for number in range(len(WORDINGS)):
-        sections[f"distractors/{number}"] = _distractors(
-            rng, number, distractor_keys, distractor_tokens // _TOKENS_A_DISTRACTOR
-        )
 
     ids, spans, total = [], {}, 0
     for name, text in sections.items():
@@ -164,7 +151,7 @@ def prepare(
     every_text = {**trained_on, **kept_out}
     facts = {
         "spans": spans,
-        "keys": asdict(keys),
+        "keys": asdict(key_pool(trained_on.values())),
         "sha256": {
             name: hashlib.sha256(text.encode()).hexdigest() for name, text in every_text.items()
         },
@@ -203,15 +190,3 @@ def _pieces(texts: Iterable[str]) -> list[str]:
             found.append(text[start:stop])
             start = stop
     return found
-
-
-def _distractors(rng: random.Random, wording: int, keys: KeyPool, count: int) -> str:
-    """Needles in one wording and nothing else, eight a line."""
-    template = WORDINGS[wording]
-    text = []
-    for number in range(count):
-        value = draw_value(rng, "number")
-        text.append(template.sentence.format(key=keys.draw(rng), value=value, kind="number"))
-        if number % 8 == 7:
-            text.append("\n")
-    return "".join(text)

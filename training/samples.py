@@ -18,7 +18,16 @@ import numpy as np
 from tasks.needles import draw_needles
 from training.corpus import Corpus
 from training.tokenizer import BOS, EOS
-from training.wordings import PAPER, RULER, WORDINGS, Wording, draw_kind, draw_value, joined
+from training.wordings import (
+    MAX_DIGITS,
+    PAPER,
+    RULER,
+    WORDINGS,
+    Wording,
+    draw_kind,
+    draw_value,
+    joined,
+)
 
 # Marks of targets. An answer's tokens have its number, from 0 on.
 TEXT, OTHER = -1, -2
@@ -30,6 +39,9 @@ TEXT_LENGTHS = (512, 2_048, 8_192, 16_384)
 # Tokens of a haystack that a needle and its question may take.
 _TOKENS_A_NEEDLE = 64
 _BOUNDARY_SEARCH_TOKENS = 256
+# Lines of distractors that are tokenised together, and what a line has about.
+_LINES_AT_ONCE = 512
+_TOKENS_A_LINE = 128
 _MAX_DRAFTS = 100
 
 
@@ -53,15 +65,18 @@ class Draft:
     Attributes:
         span: of the corpus, where the haystack is from.
         repeat_tokens: the haystack is a text of so many tokens, repeated; 0 for running text.
-        distractors: the span of the sentences that take the place of a part of the haystack.
-        distractor_tokens: how many tokens they take; 0 for none.
+        wording, kind: of the distractors: sentences like the needles, with other keys.
+        distractor_tokens: how many tokens of the haystack they take the place of; 0 for none.
+        distractor_keys: each tells of one of so many keys; 0 for keys of their own.
         turns: questions, each with the beginning of its answer, and the answers.
     """
 
     span: str
     repeat_tokens: int = 0
-    distractors: str = ""
+    wording: Wording = PAPER
+    kind: str = "number"
     distractor_tokens: int = 0
+    distractor_keys: int = 0
     preamble: str = ""
     needles: tuple[Hidden, ...]
     turns: tuple[tuple[str, str], ...]
@@ -191,8 +206,7 @@ def max_needles(length: int) -> int:
 def draw_draft(corpus: Corpus, rng: random.Random, length: int) -> Draft:
     """What a training sample of this length asks and hides."""
     # the two wordings that others ask in are learned best
-    number = rng.choice((*range(len(WORDINGS)), 0, 0, 1, 1))
-    wording = WORDINGS[number]
+    wording = rng.choice((*WORDINGS, PAPER, PAPER, RULER, RULER))
     kind = draw_kind(rng, wording)
     most = max_needles(length // (4 if kind == "uuid" else 2))
     num_needles = rng.choice((1, rng.randint(1, most), most))
@@ -207,16 +221,18 @@ def draw_draft(corpus: Corpus, rng: random.Random, length: int) -> Draft:
         )
     span, repeat_tokens, distractor_tokens = _draw_text_span(corpus, rng), 0, 0
     source = rng.random()
-    if source < 0.2:
+    if source < 0.35:
         # from a few to nothing else: among few of them the model learns to tell keys apart
         distractor_tokens = round(length ** rng.uniform(0.75, 1.25))
-    elif source < 0.3:
+    elif source < 0.45:
         repeat_tokens = rng.randint(24, 96)
     return Draft(
         span=span,
         repeat_tokens=repeat_tokens,
-        distractors=f"distractors/{number}",
+        wording=wording,
+        kind=kind,
         distractor_tokens=distractor_tokens,
+        distractor_keys=rng.choice((0, rng.randint(16, 256))),
         preamble=preamble,
         needles=tuple(hidden),
         turns=tuple(turns),
@@ -287,6 +303,10 @@ def _draw_hidden(
             # a near miss: shares a word with a key that is there
             key = f"{rng.choice(list(values)).split(' ')[0]} {key.split(' ')[-1]}"
         value = draw_value(rng, kind)
+        if values and kind == "number" and rng.random() < 0.4:
+            # begins like a value that is there: only the key tells which of them goes on how
+            other = rng.choice(list(values.values()))
+            value = (other[: rng.randint(1, len(other))] + value[1:])[:MAX_DIGITS]
         if value not in values.values():
             values.setdefault(key, value)
     starts = "\n" if rng.random() < 0.2 else wording.sentence[0]
@@ -342,8 +362,30 @@ def _haystack(corpus: Corpus, draft: Draft, rng: random.Random, num_tokens: int)
         return text
     num_distractors = min(draft.distractor_tokens, num_tokens)
     before = rng.randrange(num_tokens - num_distractors + 1)
-    between = corpus.read(draft.distractors, rng.randrange(1 << 40), num_distractors)
+    between = _distractors(corpus, draft, rng, num_distractors)
     return np.concatenate((text[:before], between, text[before + num_distractors :]))
+
+
+def _distractors(corpus: Corpus, draft: Draft, rng: random.Random, num_tokens: int) -> np.ndarray:
+    """Sentences like the needles, eight a line; none tells of a needle's key."""
+    hidden = {needle.key for needle in draft.needles}
+    keys = [corpus.keys.draw(rng) for _ in range(draft.distractor_keys)]
+    parts, size = [], 0
+    while size < num_tokens:
+        lines = []
+        for _ in range(min(_LINES_AT_ONCE, (num_tokens - size) // _TOKENS_A_LINE + 1)):
+            drawn = [rng.choice(keys) if keys else corpus.keys.draw(rng) for _ in range(8)]
+            sentences = [
+                draft.wording.sentence.format(
+                    key=key, value=draw_value(rng, draft.kind), kind=draft.kind
+                )
+                for key in drawn
+                if key not in hidden
+            ]
+            lines.append("".join(sentences) + "\n")
+        parts.append(corpus.encode("".join(lines)))
+        size += len(parts[-1])
+    return np.concatenate(parts)[:num_tokens]
 
 
 def _boundary(corpus: Corpus, haystack: np.ndarray, place: int) -> int:

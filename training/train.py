@@ -279,8 +279,10 @@ def run(training: Training, *, workers: int, stop_after_s: float = math.inf) -> 
     is_timed = False
     logged = dataclasses.replace(clock)
     result = None
+    waited_s = 0.0
     mark_s = time.perf_counter()
     for batch in loader:
+        waited_s += time.perf_counter() - mark_s
         if training.progress >= 1:
             break
         result = training.step(batch)
@@ -297,6 +299,7 @@ def run(training: Training, *, workers: int, stop_after_s: float = math.inf) -> 
                 **losses,
                 exact=result.exact.mean().item(),
                 tokens_per_s=_rate(logged, clock) if is_timed else None,
+                waited_s=waited_s,
                 peak_bytes=_peak_bytes(training.device),
             )
             if training.progress >= recipe.early_at and not training.has_early:
@@ -313,7 +316,7 @@ def run(training: Training, *, workers: int, stop_after_s: float = math.inf) -> 
                 training.save()
                 saved_s = time.perf_counter()
         if is_due or not is_timed:
-            logged, is_timed = dataclasses.replace(clock), True
+            logged, is_timed, waited_s = dataclasses.replace(clock), True, 0.0
         mark_s = time.perf_counter()
     if result is not None:
         _losses(result, clock.step)

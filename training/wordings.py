@@ -180,12 +180,8 @@ class KeyPool:
         return name if name.lower() not in _HELD_OUT else self._invented(rng)
 
 
-def key_pools(texts: Iterable[str]) -> tuple[KeyPool, KeyPool]:
-    """Keys for the needles and, with nothing in common, for haystacks made of distractors.
-
-    Args:
-        texts: training text, whose words become parts of keys.
-    """
+def key_pool(texts: Iterable[str]) -> KeyPool:
+    """Keys whose parts are words of the training text, and syllables."""
     counts: Counter[str] = Counter()
     for text in texts:
         counts.update(re.findall(r"\b[A-Za-z][a-z]{2,10}\b", text))
@@ -194,14 +190,10 @@ def key_pools(texts: Iterable[str]) -> tuple[KeyPool, KeyPool]:
     names = [word for word in frequent if word.istitle() and word.lower() not in counts]
     names += [city.strip() for city in _CITIES]
 
-    def every_other(items: Iterable[str], first: int) -> tuple[str, ...]:
-        return tuple(sorted(item for item in items if not is_held_out(item))[first::2])
+    def free(items: Iterable[str]) -> tuple[str, ...]:
+        return tuple(sorted(item for item in items if not is_held_out(item)))
 
-    needles, distractors = (
-        KeyPool(every_other(names, i), every_other(words, i), every_other(_SYLLABLES, i))
-        for i in range(2)
-    )
-    return needles, distractors
+    return KeyPool(free(names), free(words), free(_SYLLABLES))
 
 
 def is_held_out(key: str) -> bool:
