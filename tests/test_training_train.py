@@ -216,3 +216,28 @@ def test_the_command(
     with pytest.raises(SystemExit):
         main([*options[:-1]])
     assert "holds a run: pass --resume" in capsys.readouterr().err.splitlines()[-1]
+
+
+def test_a_run_may_begin_with_a_checkpoint(corpus: Corpus, tmp_path: Path) -> None:
+    first = train(corpus, tmp_path / "first", small_recipe("demo", 16))
+    first.export("final")
+    checkpoint, recipe = tmp_path / "first" / "final", small_recipe("demo", 2)
+    second = Training(recipe, corpus, tmp_path / "second", CPU, resume=False, checkpoint=checkpoint)
+    begun = second.model.state_dict()
+    for name, weights in first.model.state_dict().items():
+        # it is stored in bfloat16
+        torch.testing.assert_close(begun[name], weights, rtol=2**-8, atol=0)
+    assert run(second, workers=0)
+    losses = [
+        next(r["text_loss"] for r in read_log(tmp_path / name) if r["kind"] == "train")
+        for name in ("first", "second")
+    ]
+    assert losses[1] < losses[0] - 0.3
+    finish(second, LITTLE)
+    card = (tmp_path / "second" / "final" / "README.md").read_text()
+    assert f"| begun with | the weights of SHA-256 {second.recipe.begun_with} |" in card
+    with pytest.raises(ValueError, match="differs in begun_with"):
+        Training(recipe, corpus, tmp_path / "second", CPU, resume=True)
+    other = small_recipe("demo-gret", 2)
+    with pytest.raises(ValueError, match="is of another model"):
+        Training(other, corpus, tmp_path / "third", CPU, resume=False, checkpoint=checkpoint)

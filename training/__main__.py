@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from training.corpus import load_corpus
-from training.recipe import MODELS, STAGES, Budget, Recipe
+from training.recipe import LEARNING_RATE, MODELS, STAGES, Budget, Recipe
 from training.train import Training, compile_layers, finish, recompute_layers, run
 from yoco.loading import resolve_device
 
@@ -32,6 +32,10 @@ def main(arguments: list[str] | None = None) -> None:
     budget.add_argument("--steps", type=int, help="instead of minutes: a function of the seed")
     parser.add_argument("--stop-after", type=float, default=math.inf, metavar="SECONDS",
                         help="end this call then, to be resumed")  # fmt: skip
+    parser.add_argument("--checkpoint", type=Path,
+                        help="folder of weights to begin with, instead of random ones")  # fmt: skip
+    parser.add_argument("--learning-rate", type=float, default=LEARNING_RATE,
+                        help="the highest")  # fmt: skip
     parser.add_argument("--resume", action="store_true", help="go on if the folder holds a run")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--workers", type=int, default=min(12, (os.cpu_count() or 2) - 2))
@@ -58,6 +62,7 @@ def main(arguments: list[str] | None = None) -> None:
             budget=budget,
             stages=tuple(dataclasses.replace(s, share=s.share / total) for s in stages),
             seed=options.seed,
+            learning_rate=options.learning_rate,
         )
         _train(recipe, options)
     except (ValueError, OSError) as error:
@@ -69,7 +74,14 @@ def _train(recipe: Recipe, options: argparse.Namespace) -> None:
     # the memories of gated retention are float32: TF32 is precise enough to learn them
     torch.set_float32_matmul_precision("high")
     corpus = load_corpus(options.corpus)
-    training = Training(recipe, corpus, options.run, device, resume=options.resume)
+    training = Training(
+        recipe,
+        corpus,
+        options.run,
+        device,
+        resume=options.resume,
+        checkpoint=options.checkpoint,
+    )
     if options.compile if options.compile is not None else device.type == "cuda":
         training.kernels = compile_layers(training.model, training.kernels)
     if options.recompute:

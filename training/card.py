@@ -36,6 +36,9 @@ def write_card(run_folder: Path, corpus: Corpus, path: Path) -> None:
         "software": f"Python {start['python']}, torch {start['torch']}, kernels "
         + ", ".join(f"{name} {row}" for name, row in start["kernels"].items()),
         "seed": recipe["seed"],
+        "begun_with": f"the weights of SHA-256 {recipe['begun_with']}"
+        if recipe.get("begun_with")
+        else "random weights",
         "learning_rate": recipe["learning_rate"],
         "stages": ", ".join(f"{s['share']:.0%}: {s['length_tokens']:,}" for s in recipe["stages"]),
         "text_weight": recipe["text_weight"],

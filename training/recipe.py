@@ -12,6 +12,9 @@ from training.tokenizer import BOS, EOS
 from yoco import RopeConfig, YOCOConfig
 
 
+LEARNING_RATE = 2e-3
+
+
 @dataclass(frozen=True, kw_only=True)
 class Stage:
     """A part of the training.
@@ -58,6 +61,7 @@ class Recipe:
         text_weight: of the loss on ordinary text beside that on the answers.
         revisit_share: of the steps of a stage, those that go back to a shorter length.
         early_at: progress at which the earlier checkpoint is written.
+        begun_with: SHA-256 of the weights that training begins with; None for random ones.
     """
 
     name: str
@@ -69,13 +73,14 @@ class Recipe:
     text_tokens: int = 16_384
     text_weight: float = 0.3
     revisit_share: float = 0.25
-    learning_rate: float = 2e-3
+    learning_rate: float = LEARNING_RATE
     final_learning_rate: float = 1e-4
     warmup_steps: int = 100
     weight_decay: float = 0.05
     betas: tuple[float, float] = (0.9, 0.95)
     max_grad_norm: float = 1.0
     early_at: float = 0.5
+    begun_with: str | None = None
 
     def __post_init__(self) -> None:
         if not math.isclose(total := sum(stage.share for stage in self.stages), 1.0):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ import torch
 from training.tokenizer import TOKENIZER_FILES
 from yoco import YOCO
 from yoco.checkpoints import write_checkpoint
+from yoco.loading import load
 
 STATE_FILE = "state.pt"
 LOG_FILE = "log.jsonl"
@@ -68,6 +70,27 @@ def load_state(
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return Clock(**state["clock"])
+
+
+def weights_sha256(checkpoint: Path) -> str:
+    """Hex SHA-256 of a checkpoint's weights.
+
+    Raises:
+        FileNotFoundError: the folder holds none.
+    """
+    return hashlib.sha256((checkpoint / "model.safetensors").read_bytes()).hexdigest()
+
+
+def copy_weights(checkpoint: Path, model: YOCO) -> None:
+    """Sets the model's weights to those of a checkpoint that `export` wrote.
+
+    Raises:
+        ValueError: it is of a model of another shape.
+    """
+    source = load(checkpoint, device="cpu", dtype=torch.float32)
+    if source.config != model.config:
+        raise ValueError(f"{checkpoint} is of another model: begin with one of the same shape")
+    model.load_state_dict(source.state_dict())
 
 
 def append_log(folder: Path, record: dict[str, Any]) -> None:

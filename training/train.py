@@ -30,11 +30,13 @@ from training.state import (
     STATE_FILE,
     Clock,
     append_log,
+    copy_weights,
     export,
     load_state,
     read_log,
     rewind_log,
     save_state,
+    weights_sha256,
 )
 from yoco import YOCO
 from yoco.kernels import Kernels, choose_kernels
@@ -92,17 +94,33 @@ class Training:
     """A run: model, optimizer, clock, and the folder that they are saved in."""
 
     def __init__(
-        self, recipe: Recipe, corpus: Corpus, folder: Path, device: torch.device, *, resume: bool
+        self,
+        recipe: Recipe,
+        corpus: Corpus,
+        folder: Path,
+        device: torch.device,
+        *,
+        resume: bool,
+        checkpoint: Path | None = None,
     ) -> None:
         """Begins a run, or continues the one in the folder if there is one.
 
+        Args:
+            checkpoint: folder of the weights that a run begins with; random ones without it.
+
         Raises:
-            ValueError: the folder holds a run and `resume` is false, or a run of another recipe.
+            ValueError: the folder holds a run and `resume` is false, or a run of another recipe;
+                the checkpoint is of another model.
         """
+        if checkpoint is not None:
+            recipe = dataclasses.replace(recipe, begun_with=weights_sha256(checkpoint))
         self.recipe, self.corpus, self.folder = recipe, corpus, folder
         self.device = device
         self.model = YOCO(recipe.model)
-        initialise(self.model, recipe.seed)
+        if checkpoint is None:
+            initialise(self.model, recipe.seed)
+        else:
+            copy_weights(checkpoint, self.model)
         self.model.to(device)
         self.kernels = training_kernels(self.model, device)
         self.optimizer = make_optimizer(self.model, recipe)
