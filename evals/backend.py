@@ -22,7 +22,7 @@ from evals.chains import find_chains, score_chain, score_document
 from evals.chat import render_chat
 from evals.distributed import Processes
 from evals.encoding import NUM_AHEAD, RequestEncoder
-from evals.generation import GenerationOptions, generate_batch, options_of
+from evals.generation import GenerationOptions, Prompt, continuations, options_of
 from evals.model_args import CHUNK_SIZE, batch_limit, merged_model_args, one_of, positive
 from evals.reading_order import LOOKED_AT, code_points, sharing_order
 from evals.scoring import Tokens, group_by_context, score_batch
@@ -346,23 +346,15 @@ class YOCOLM(TemplateLM):
                     bar.refresh()
                     shown_s = time.perf_counter()
 
-            for batch in self._batches(self._encoded_prompts(waiting), lambda item: len(item[1])):
-                texts = generate_batch(
-                    reader,
-                    self.text,
-                    [tokens for _, tokens, _ in batch],
-                    [options for _, _, options in batch],
-                    on_read=on_read,
-                )
-                for (index, _, _), text in zip(batch, texts, strict=True):
+            batches = self._batches(self._prompts(waiting), lambda prompt: len(prompt.tokens))
+            for texts in continuations(reader, self.text, batches, on_read=on_read):
+                for index, text in texts:
                     results[index] = text
                     self.cache_hook.add_partial("generate_until", requests[index].args, text)
-                bar.update(len(batch))
+                bar.update(len(texts))
         return [results[index] for index in range(len(requests))]
 
-    def _encoded_prompts(
-        self, waiting: Sequence[tuple[int, str, GenerationOptions]]
-    ) -> Iterator[tuple[int, Tokens, GenerationOptions]]:
+    def _prompts(self, waiting: Sequence[tuple[int, str, GenerationOptions]]) -> Iterator[Prompt]:
         """The tokens in place of each prompt's text; made ahead of what is read, and not kept."""
         prompts = self.encoder.encode_ahead(
             [prompt for _, prompt, _ in waiting],
@@ -372,7 +364,7 @@ class YOCOLM(TemplateLM):
             tokens, _ = self.encoder.fit(encoded, options.max_new_tokens)
             if not len(tokens):
                 tokens = np.asarray([self.prefix_token_id], np.int32)
-            yield index, tokens, options
+            yield Prompt(index, tokens, options)
 
     def _batches(
         self, items: Iterable[Item], num_tokens: Callable[[Item], int]

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from evals.scoring import Tokens
+from evals.shared_encoding import SharedEncoder
 from tasks import handles
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class RequestEncoder:
     def __init__(self, tokenizer: Tokenizer, *, max_length: int, truncation: str | None) -> None:
         self.tokenizer = tokenizer
         self.max_length, self.truncation = max_length, truncation
+        self._shared = SharedEncoder(tokenizer)
         self._last_context: tuple[str, Tokens] | None = None
         self._last_text: tuple[str, Tokens] | None = None
 
@@ -53,7 +55,7 @@ class RequestEncoder:
 
     def encode(self, string: str) -> Tokens:
         """Tokens of a prompt that may hold handles."""
-        return np.asarray(self.tokenizer.encode(handles.expand(string)), dtype=np.int32)
+        return self._shared.encode(handles.expand(string))
 
     def encode_pair(self, context: str, continuation: str) -> tuple[Tokens, Tokens]:
         """Tokens of a context and of its continuation as it is written behind it.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,13 @@ from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_tex
 
 import yoco
 from evals.scoring import Tokens, read_prompts
-from yoco import OnRead, PromptReader, Sampling
+from yoco import YOCO, OnRead, PromptReader, Rows, Sampling
 
 if TYPE_CHECKING:
     from tasks.tokenizers import Tokenizer
 
+# prompts that share a KV cache and are continued together: more of them hardly gain
+SIDE_BY_SIDE = 16
 # options that change nothing at these values; at others they would, and we do not have them
 NEUTRAL = {
     "num_beams": 1,
@@ -80,34 +82,85 @@ def options_of(gen_kwargs: Mapping[str, Any], *, prompt: str, repeat: int) -> Ge
     return GenerationOptions(until, max_new_tokens, sampling)
 
 
-def generate_batch(
+@dataclass(frozen=True)
+class Prompt:
+    """One request.
+
+    Attributes:
+        index: its place among the requests.
+        tokens: at least one.
+    """
+
+    index: int
+    tokens: Tokens
+    options: GenerationOptions
+
+
+def continuations(
     reader: PromptReader,
     tokenizer: Tokenizer,
-    prompts: Sequence[Tokens],
-    options: Sequence[GenerationOptions],
+    batches: Iterable[Sequence[Prompt]],
     *,
     on_read: OnRead,
-) -> list[str]:
-    """Continuations of a batch of prompts, each cut at its first stop string."""
-    rows = read_prompts(
-        reader,
-        prompts,
-        extra_capacity=[option.max_new_tokens for option in options],
-        on_read=on_read,
-    )
+) -> Iterator[list[tuple[int, str]]]:
+    """Continues prompts, each up to its first stop string; those that share text side by side.
+
+    Args:
+        batches: prompts in the order in which they are read, several together only if they fit one
+            chunk.
+        on_read: told how many more tokens of the prompts are in their contexts.
+
+    Yields:
+        (index, text) of the prompts that were continued together.
+    """
+    waiting: list[tuple[Prompt, Rows]] = []
+    finished: list[list[tuple[int, str]]] = []
+
+    def finish() -> None:
+        if waiting:
+            prompts, rows = zip(*waiting, strict=True)
+            waiting.clear()
+            finished.append(_continue(reader.model, tokenizer, prompts, rows))
+
+    for batch in batches:
+        # no name holds the rows, so that they go when they are finished
+        waiting += zip(
+            batch,
+            read_prompts(
+                reader,
+                [prompt.tokens for prompt in batch],
+                extra_capacity=[prompt.options.max_new_tokens for prompt in batch],
+                on_read=on_read,
+                before_release=finish,
+            ),
+            strict=True,
+        )
+        if len(batch) > 1 or len(waiting) >= SIDE_BY_SIDE:
+            finish()
+        yield from finished
+        finished.clear()
+    finish()
+    yield from finished
+
+
+def _continue(
+    model: YOCO, tokenizer: Tokenizer, prompts: Sequence[Prompt], rows: Sequence[Rows]
+) -> list[tuple[int, str]]:
+    options = [prompt.options for prompt in prompts]
     tokens = yoco.generate(
-        reader.model,
+        model,
         rows,
         max_new_tokens=[option.max_new_tokens for option in options],
         sampling=[option.sampling for option in options],
         is_finished=_finisher(tokenizer, options),
     )
-    return [
+    texts = [
         postprocess_generated_text(
             tokenizer.decode(_before(ids, _stop_ids(tokenizer, option))), list(option.until), None
         )
         for ids, option in zip(tokens, options, strict=True)
     ]
+    return [(prompt.index, text) for prompt, text in zip(prompts, texts, strict=True)]
 
 
 def _stop_ids(tokenizer: Tokenizer, options: GenerationOptions) -> set[int]:

@@ -14,6 +14,7 @@ import torch
 import yoco
 from evals.reading_order import sharing_order
 from yoco import YOCO, Context, OnRead, PromptReader, Rows
+from yoco.sharing import BeforeRelease, unused
 
 Tokens = np.ndarray  # int32, one dimension
 
@@ -55,6 +56,7 @@ def read_prompts(
     *,
     extra_capacity: Sequence[int],
     on_read: OnRead,
+    before_release: BeforeRelease = unused,
 ) -> list[Rows]:
     """Reads a batch of prompts: several are packed into one pass, one may share with those before.
 
@@ -63,14 +65,18 @@ def read_prompts(
         prompts: several only if they fit one chunk together.
         extra_capacity: for each prompt the tokens that will be read behind it.
         on_read: told how many more tokens of the prompts are in their contexts.
+        before_release: called before the contexts of earlier prompts of this reader go.
 
     Returns:
-        For each prompt its context and last row, valid until the next call with this reader.
+        For each prompt its context and last row, valid as `PromptReader.read` says.
     """
     if len(prompts) == 1:
         tokens = torch.from_numpy(prompts[0].astype(np.int64))
         capacity = len(tokens) + extra_capacity[0]
-        return [reader.read(tokens, capacity=capacity, on_read=on_read)]
+        rows = reader.read(
+            tokens, capacity=capacity, on_read=on_read, before_release=before_release
+        )
+        return [rows]
     model, lengths = reader.model, [len(prompt) for prompt in prompts]
     contexts = [
         yoco.new_context(model, length + extra)

@@ -1,12 +1,33 @@
-"""What lm-eval's generation kwargs become."""
+"""What lm-eval's generation kwargs become; prompts that are continued side by side."""
 
 from __future__ import annotations
 
+import weakref
+from collections.abc import Callable, Iterable
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
+from torch import Tensor
 
-from evals.generation import options_of
+import yoco
+import yoco.cache as cache_module
+from evals.generation import SIDE_BY_SIDE, Prompt, continuations, options_of
+from yoco import YOCO
+from yoco.cache import KVCache
+
+
+class Numbers:
+    """A tokenizer whose text is the ids."""
+
+    eos_token_id = None
+
+    def encode(self, text: str, **kwargs: Any) -> list[int]:
+        return [int(word) for word in text.split()]
+
+    def decode(self, ids: Iterable[int]) -> str:
+        return " ".join(map(str, ids))
 
 
 def options(repeat: int = 0, prompt: str = "p", **kwargs: Any):
@@ -45,3 +66,57 @@ def test_neutral_options_pass() -> None:
 def test_sampling_without_a_temperature_is_refused() -> None:
     with pytest.raises(ValueError, match="do_sample=True with temperature 0"):
         options(do_sample=True)
+
+
+def batches_of(random_tokens: Callable[..., Tensor]) -> list[list[Prompt]]:
+    """20 long prompts with one text, one with another, and a batch of short ones."""
+    text, other = random_tokens(400), random_tokens(350, seed=1)
+    long = [torch.cat((text[:place], other[:3], text[place:])) for place in range(20, 400, 19)]
+    short = [random_tokens(20, seed=seed) for seed in range(3)]
+    made = options(until=[], max_gen_toks=5)
+    prompts = [
+        Prompt(index, tokens.numpy().astype(np.int32), made)
+        for index, tokens in enumerate([*long, other, *short])
+    ]
+    return [*([prompt] for prompt in prompts[:-3]), prompts[-3:]]
+
+
+def test_continuations_are_those_of_each_prompt_alone(
+    any_model: YOCO, random_tokens: Callable[..., Tensor]
+) -> None:
+    batches, told = batches_of(random_tokens), []
+
+    def texts(share: bool) -> list[list[tuple[int, str]]]:
+        reader = yoco.prompt_reader(any_model, chunk_size=100, share=share)
+        return list(continuations(reader, Numbers(), batches, on_read=told.append))  # pyright: ignore
+
+    together, alone = texts(share=True), texts(share=False)
+    assert [len(group) for group in alone] == [1] * 20 + [4]
+    flat = dict(pair for group in together for pair in group)
+    assert len(flat) == 24 and flat == dict(pair for group in alone for pair in group)
+    assert len(set(flat.values())) > 4
+    assert sum(told) == 2 * sum(len(prompt.tokens) for batch in batches for prompt in batch)
+    if any_model.config.receptive_field_tokens is not None:
+        assert 1 < max(map(len, together)) <= SIDE_BY_SIDE
+
+
+def test_a_cache_goes_before_another_is_made(
+    any_model: YOCO, random_tokens: Callable[..., Tensor], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alive: weakref.WeakSet[KVCache] = weakref.WeakSet()
+    most = 0
+
+    class Watched(KVCache):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            nonlocal most
+            super().__init__(*args, **kwargs)
+            alive.add(self)
+            most = max(most, sum(cache.capacity for cache in alive))
+
+    monkeypatch.setattr(cache_module, "KVCache", Watched)
+    reader = yoco.prompt_reader(any_model, chunk_size=50)
+    batches = batches_of(random_tokens)[:-1]
+    for group in continuations(reader, Numbers(), batches, on_read=lambda _: None):  # pyright: ignore
+        assert group
+    # a cache, and a quarter of it; a chunk or some tokens of answers
+    assert 400 <= most <= 1.25 * 403 + 50 + 20 * 5

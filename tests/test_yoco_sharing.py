@@ -5,6 +5,8 @@ from __future__ import annotations
 import random
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -13,7 +15,7 @@ from torch import Tensor
 
 import yoco
 import yoco.cache as cache_module
-from yoco import YOCO, Sampling
+from yoco import YOCO, Rows, Sampling
 from yoco.cache import KVCache
 from yoco.sharing import (
     FEWEST_STATES,
@@ -210,6 +212,79 @@ def test_there_is_one_cache_at_a_time(
         reader.read(text, capacity=500)
         reader.read(torch.cat((text[:240], text[245:])), capacity=500)
     assert 500 <= most <= 500 + 10 + 5 * 16 + 5 < 2 * 500
+
+
+def test_prompts_that_share_are_continued_side_by_side(
+    any_model: YOCO, random_tokens: Callable[..., Tensor]
+) -> None:
+    reader, prompts = prompt_reader(any_model, chunk_size=50), needle_prompts(random_tokens)
+    waiting: dict[int, Rows] = {}
+    sizes: list[int] = []
+
+    def finish() -> None:
+        sizes.append(len(waiting))
+        together = yoco.generate(
+            any_model,
+            list(waiting.values()),
+            max_new_tokens=[EXTRA] * len(waiting),
+            sampling=[Sampling()] * len(waiting),
+        )
+        for number, text in zip(waiting, together, strict=True):
+            whole = torch.cat((prompts[number], torch.tensor(text)))
+            expected = any_model(whole[None])[0, len(prompts[number]) - 1 :]
+            for row, token in zip(expected, text, strict=False):
+                assert row.max() - row[token] < TOLERANCE
+        waiting.clear()
+
+    for number, prompt in enumerate(prompts):
+        rows = reader.read(prompt, capacity=len(prompt) + EXTRA, before_release=finish)
+        waiting[number] = rows
+    finish()
+    # only splices leave what they share as it is
+    assert sum(sizes) == len(prompts)
+    assert max(sizes) > 1 if isinstance(reader, SplicingReader) else set(sizes) == {0, 1}
+
+
+def test_what_is_shared_is_attended_to_once(
+    make_model: Callable[..., YOCO],
+    random_tokens: Callable[..., Tensor],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = make_model("window")
+    reader, text = prompt_reader(model, chunk_size=10_000), random_tokens(2000)
+    prompts = [
+        torch.cat((text[:place], random_tokens(5, seed=place), text[place:]))
+        for place in range(200, 1800, 200)
+    ]
+    rows = [reader.read(prompt, capacity=len(prompt)) for prompt in prompts]
+    attention, sizes = model.kernels.segment_attention, []
+
+    def counting(q: Tensor, k: Tensor, *args: Any) -> Any:
+        sizes.append(len(k))
+        return attention(q, k, *args)
+
+    monkeypatch.setattr(model, "kernels", replace(model.kernels, segment_attention=counting))
+    together = yoco.logits_at(model, rows)
+    num_layers, num_beside = model.config.n_cross_layers, len(prompts) * 3 * 16
+    assert 2000 < sum(sizes) / num_layers < 2000 + num_beside
+    alone = torch.cat([yoco.logits_at(model, [each]) for each in rows])
+    assert (together - alone).abs().max() < TOLERANCE
+    # negative control: rows of different prompts do differ
+    assert (together - together.roll(1, 0)).abs().max() > 10 * TOLERANCE
+
+
+def test_what_is_read_beside_the_source_is_bounded(
+    make_model: Callable[..., YOCO], random_tokens: Callable[..., Tensor], counted: list[int]
+) -> None:
+    reader, text = prompt_reader(make_model("window"), chunk_size=10_000), random_tokens(2000)
+    released: list[int] = []
+    reader.read(text, capacity=2000)
+    for seed in range(20):
+        prompt = torch.cat((text[:1000], random_tokens(30, seed=seed), text[1000:]))
+        reader.read(prompt, capacity=2030, before_release=lambda: released.append(len(counted)))
+    bounds = [0, *(sum(counted[1:number]) for number in released), sum(counted[1:])]
+    assert len(released) > 2
+    assert max(stop - start for start, stop in pairwise(bounds)) <= 2000 / 4
 
 
 def test_a_prompt_that_fails_spoils_nothing(

@@ -157,19 +157,34 @@ MIXERS = {"sliding_window": SlidingWindowMixer, "gated_retention": GatedRetentio
 
 
 @dataclass(frozen=True)
-class Read:
-    """Rows of the cross-decoder that read one segment.
+class Span:
+    """Keys and values that some rows read together.
 
     Attributes:
         keys, values: (S, G, D).
-        visible: for each row how many of these keys it sees, from the first.
-        table: angles of the rows' positions as seen from this segment (true minus shift).
+        visible: for each of those rows how many of these keys it sees, from the first.
     """
 
     keys: Tensor
     values: Tensor
     visible: list[int]
+
+
+@dataclass(frozen=True)
+class Reads:
+    """What R rows of the cross-decoder read: each several spans, each span by several rows.
+
+    Attributes:
+        spans: each is read once, by all of its rows.
+        rows: (N,) int64, which rows read the first span, then which read the second, and so on.
+        table: angles of the positions of those N, as seen from their span (true minus shift).
+        places: (P, R) int64, where each row stands among the N; N where it reads fewer than P.
+    """
+
+    spans: list[Span]
+    rows: Tensor
     table: RotaryTable
+    places: Tensor
 
 
 @dataclass(frozen=True)
@@ -201,32 +216,35 @@ class CrossAttention(nn.Module):
         self.out_proj = nn.Linear(config.dim, config.dim, bias=False)
         self.q_norm = RMSNorm(self.head_dim, CROSS_Q_NORM_EPS) if config.cross_q_norm else None
 
-    def forward(self, x: Tensor, groups: list[list[Read]] | Suffixes, kernels: Kernels) -> Tensor:
-        """Attention of rows x (R, E); each group of rows reads its own list of segments."""
+    def forward(self, x: Tensor, reads: Reads | Suffixes, kernels: Kernels) -> Tensor:
+        """Attention of rows x (R, E)."""
         q = self.q_proj(x).unflatten(-1, (-1, self.head_dim))  # (R, H, D)
         if self.q_norm is not None:
             q = self.q_norm(q)
-        if isinstance(groups, Suffixes):
+        if isinstance(reads, Suffixes):
             # a window that nothing is outside of
             out = kernels.window_attention(
-                groups.table.rotate(q),
-                groups.keys,
-                groups.values,
-                groups.row_lengths,
-                groups.key_lengths,
-                max(groups.key_lengths),
+                reads.table.rotate(q),
+                reads.keys,
+                reads.values,
+                reads.row_lengths,
+                reads.key_lengths,
+                max(reads.key_lengths),
             )
             return self.out_proj(out.flatten(1))
-        outs = []
-        for rows, reads in zip(q.split([len(g[0].visible) for g in groups]), groups, strict=True):
-            parts = [
-                kernels.segment_attention(
-                    read.table.rotate(rows), read.keys, read.values, read.visible
-                )
-                for read in reads
-            ]
-            outs.append(merge(parts)[0])
-        return self.out_proj(torch.cat(outs).flatten(1))
+        queries = reads.table.rotate(q.index_select(0, reads.rows))  # (N, H, D)
+        sizes = [len(span.visible) for span in reads.spans]
+        parts = [
+            kernels.segment_attention(rows, span.keys, span.values, span.visible)
+            for rows, span in zip(queries.split(sizes), reads.spans, strict=True)
+        ]
+        outs, log_sums = map(torch.cat, zip(*parts, strict=True))
+        if len(reads.places) > 1:
+            # a last row for those that read fewer spans, which counts for nothing
+            outs = F.pad(outs, (0, 0, 0, 0, 0, 1))
+            log_sums = F.pad(log_sums, (0, 0, 0, 1), value=float("-inf"))
+        out, _ = merge(outs[reads.places], log_sums[reads.places])
+        return self.out_proj(out.flatten(1))
 
 
 class DecoderLayer(nn.Module):

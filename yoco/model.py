@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from yoco.config import YOCOConfig
 from yoco.devices import send
 from yoco.kernels import Kernels, choose_kernels
-from yoco.layers import MIXERS, CrossAttention, DecoderLayer, Pack, Read, RMSNorm, Suffixes
+from yoco.layers import MIXERS, CrossAttention, DecoderLayer, Pack, Reads, RMSNorm, Span, Suffixes
 from yoco.rotary import RopePrecision, RotaryTable, rotary_table
 
 
@@ -131,16 +131,15 @@ class YOCO(nn.Module):
         k = self.row_table(positions).rotate(cross.k_proj(hidden).unflatten(-1, heads))
         return x, k, cross.v_proj(hidden).unflatten(-1, heads)
 
-    def answer(self, x: Tensor, groups: list[list[Read]] | Suffixes, kernels: Kernels) -> Tensor:
+    def answer(self, x: Tensor, reads: Reads | Suffixes, kernels: Kernels) -> Tensor:
         """The cross-decoder over rows x (R, E) of `read`; returns what the output head takes.
 
         Args:
             x: hidden states after the self-decoder, of the wanted rows only.
-            groups: the rows in order, in groups that read the same segments; or the last rows of
-                packed sequences.
+            reads: what each row reads; or that the rows are the last of packed sequences.
         """
         for layer in self.cross_decoder.layers:
-            x = layer(x, groups, kernels)
+            x = layer(x, reads, kernels)
         return self.layer_norm(x)
 
     def head(self, x: Tensor) -> Tensor:
@@ -160,13 +159,14 @@ class YOCO(nn.Module):
         batch, length = tokens.shape
         kernels = choose_kernels("reference", self.device, self.dtype)
         x, k, v = self.read(tokens.flatten(), [0] * batch, [length] * batch, None, kernels)
-        table = self.row_table(torch.arange(length, device=tokens.device))
         visible = list(range(1, length + 1))
-        groups = [
-            [Read(k_i, v_i, visible, table)]
+        spans = [
+            Span(k_i, v_i, visible)
             for k_i, v_i in zip(k.split(length), v.split(length), strict=True)
         ]
-        return self.head(self.answer(x, groups, kernels)).unflatten(0, (batch, length))
+        rows = torch.arange(batch * length, device=tokens.device)
+        reads = Reads(spans, rows, self.row_table(rows % length), places=rows[None])
+        return self.head(self.answer(x, reads, kernels)).unflatten(0, (batch, length))
 
     def _table(self, positions: Tensor, *, of_self_decoder: bool) -> RotaryTable:
         config = self.config

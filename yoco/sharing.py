@@ -10,12 +10,15 @@ R tokens before to R tokens behind; the source's cache does for the rest, its po
 With gated retention everything in front matters: only a common beginning is used again, from a
 place at which the state was kept, and the cache is written over from there.
 
+Spliced prompts leave their source as it is, so that several can be continued side by side, and what
+they share is read once for all of them.
+
 Legend: T tokens of a prompt, R receptive field.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,12 +31,22 @@ from yoco.common_spans import CommonSpan, Source, common_length
 from yoco.model import YOCO
 from yoco.prefill import OnRead, Rows, extend, new_context, prefill_last, untold
 
-# A prompt is spliced if it shares so much; the rest takes memory beside the source's cache.
+# A prompt is spliced if it shares so much.
 LEAST_SHARED = 0.75
+# Of the tokens of the source, what may be read for spliced prompts before they are released: it
+# takes memory beside the source's cache.
+BESIDE_SHARE = 1 / 4
 # Of the bytes of the KV cache, what the states kept for the next prompt may take; and how many are
 # kept whatever they take.
 STATES_SHARE = 1 / 8
 FEWEST_STATES = 8
+
+
+BeforeRelease = Callable[[], object]
+
+
+def unused() -> None:
+    """The `before_release` of those who use each prompt before they read the next."""
 
 
 class PromptReader(Protocol):
@@ -41,17 +54,26 @@ class PromptReader(Protocol):
 
     model: YOCO
 
-    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = untold) -> Rows:
+    def read(
+        self,
+        tokens: Tensor,
+        *,
+        capacity: int,
+        on_read: OnRead = untold,
+        before_release: BeforeRelease = unused,
+    ) -> Rows:
         """Reads a prompt into a context.
 
         Args:
             tokens: (T,) int64, on the CPU.
             capacity: tokens that the context has room for, the prompt's among them.
             on_read: told how many more tokens of the prompt are in the context, read or shared.
+            before_release: called before the contexts of earlier prompts are written over, or
+                would take memory beside this one's: now is the time to use them, and to let go.
 
         Returns:
             The last row, the one that predicts what comes next. It and its context are valid
-            until the next prompt is read.
+            until a later prompt is released by `before_release`, or by default until it is read.
 
         Raises:
             ValueError: there are no tokens, or no room for them.
@@ -83,8 +105,16 @@ class SeparateReader:
     def __init__(self, model: YOCO, *, chunk_size: int) -> None:
         self.model, self.chunk_size = model, chunk_size
 
-    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = untold) -> Rows:
+    def read(
+        self,
+        tokens: Tensor,
+        *,
+        capacity: int,
+        on_read: OnRead = untold,
+        before_release: BeforeRelease = unused,
+    ) -> Rows:
         """As `PromptReader.read`."""
+        before_release()
         context = new_context(self.model, capacity)
         return prefill_last(
             self.model, context, tokens, chunk_size=self.chunk_size, on_read=on_read
@@ -111,8 +141,16 @@ class SplicingReader:
         self.model, self.reach, self.chunk_size = model, reach, chunk_size
         self._source: Source | None = None
         self._cache: KVCache | None = None
+        self._num_beside = 0
 
-    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = untold) -> Rows:
+    def read(
+        self,
+        tokens: Tensor,
+        *,
+        capacity: int,
+        on_read: OnRead = untold,
+        before_release: BeforeRelease = unused,
+    ) -> Rows:
         """As `PromptReader.read`.
 
         The first prompt, and one that shares too little, is read as a whole and becomes the source
@@ -120,10 +158,18 @@ class SplicingReader:
         """
         kept = self._reusable(tokens)
         num_kept = sum(span.length for span in kept)
-        if kept and num_kept >= LEAST_SHARED * len(tokens):
+        if self._source is not None and kept and num_kept >= LEAST_SHARED * len(tokens):
+            patches = list(self._patches(kept, len(tokens)))
+            num_beside = sum(patch.stop - patch.first for patch in patches)
+            if self._num_beside + num_beside > BESIDE_SHARE * len(self._source.tokens):
+                before_release()
+                self._num_beside = 0
+            self._num_beside += num_beside
             on_read(num_kept)
-            return self._splice(tokens, kept, capacity, on_read)
+            return self._splice(tokens, kept, patches, capacity, on_read)
         # the old cache goes before there is a new one
+        before_release()
+        self._num_beside = 0
         self._source = self._cache = None
         alone = SeparateReader(self.model, chunk_size=self.chunk_size)
         rows = alone.read(tokens, capacity=capacity, on_read=on_read)
@@ -147,7 +193,12 @@ class SplicingReader:
         return spans
 
     def _splice(
-        self, tokens: Tensor, kept: Sequence[CommonSpan], capacity: int, on_read: OnRead
+        self,
+        tokens: Tensor,
+        kept: Sequence[CommonSpan],
+        patches: Sequence[_Patch],
+        capacity: int,
+        on_read: OnRead,
     ) -> Rows:
         """Reads what lies between the kept spans and behind the last, and joins all of it."""
         assert self._cache is not None
@@ -162,8 +213,8 @@ class SplicingReader:
             for span in kept
         ]
         # those that fit one pass are read together
-        for patches in constrained_batches(
-            self._patches(kept, len(tokens)),
+        for pack in constrained_batches(
+            patches,
             self.chunk_size,
             get_len=lambda patch: patch.stop - patch.first,
             strict=False,
@@ -175,9 +226,9 @@ class SplicingReader:
                     length=patch.first,
                     num_warm_up=patch.begin - patch.first,
                 )
-                for patch in patches
+                for patch in pack
             ]
-            rows = self._read(contexts, [tokens[p.first : p.stop] for p in patches], on_read)
+            rows = self._read(contexts, [tokens[p.first : p.stop] for p in pack], on_read)
             # of all but the last only K and V are wanted, not the states
             segments += [segment for context in contexts for segment in context.segments]
         segments.sort(key=lambda segment: segment.first_true_position)
@@ -228,8 +279,16 @@ class RewindingReader:
         self._cache: KVCache | None = None
         self._places: list[_Place] = []
 
-    def read(self, tokens: Tensor, *, capacity: int, on_read: OnRead = untold) -> Rows:
+    def read(
+        self,
+        tokens: Tensor,
+        *,
+        capacity: int,
+        on_read: OnRead = untold,
+        before_release: BeforeRelease = unused,
+    ) -> Rows:
         """As `PromptReader.read`; shares the beginning with the prompt before."""
+        before_release()
         context = self._rewound(tokens, capacity)
         on_read(context.length)
         self._tokens = tokens

@@ -112,26 +112,22 @@ def window_attention_flash(
     )
 
 
-def merge(parts: Sequence[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
-    """Attention over several sets of keys from attention over each.
+def merge(outs: Tensor, log_sums: Tensor) -> tuple[Tensor, Tensor]:
+    """Attention over several sets of keys from attention over each of P sets.
 
     Args:
-        parts: of each set the output (R, H, D) and the log-sum-exp (R, H) float32; at least one.
+        outs: (P, R, H, D).
+        log_sums: (P, R, H) float32, log-sum-exp of the scaled scores; -inf where a row sees none
+            of a set, whose output counts for nothing then.
 
     Returns:
         Output (R, H, D) in the dtype of the parts, and log-sum-exp (R, H), over all keys.
     """
-    if len(parts) == 1:
-        return parts[0]
-    log_sums = torch.stack([log_sum for _, log_sum in parts])  # (parts, R, H)
+    if len(outs) == 1:
+        return outs[0], log_sums[0]
     total = log_sums.logsumexp(dim=0)
     weights = (log_sums - total.clamp(min=torch.finfo(torch.float32).min)).exp()
-    out = sum(
-        weight[..., None] * output.float()
-        for weight, (output, _) in zip(weights, parts, strict=True)
-    )
-    assert isinstance(out, Tensor)
-    return out.to(parts[0][0].dtype), total
+    return (weights[..., None] * outs.float()).sum(dim=0).to(outs.dtype), total
 
 
 def _fold(q: Tensor, num_kv_heads: int) -> Tensor:
@@ -203,7 +199,7 @@ def _common_then_rest(
         if most > common or not common:
             rest = [count - common for count in counts]
             parts.append(reference.segment_attention(rows, k[common:most], v[common:most], rest))
-        outs.append(merge(parts))
+        outs.append(merge(*map(torch.stack, zip(*parts, strict=True))))
     return torch.cat([out for out, _ in outs]), torch.cat([log_sum for _, log_sum in outs])
 
 
