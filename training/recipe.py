@@ -11,7 +11,6 @@ from training.corpus import MAX_LENGTH, VOCAB_SIZE
 from training.tokenizer import BOS, EOS
 from yoco import RopeConfig, YOCOConfig
 
-
 LEARNING_RATE = 2e-3
 
 
