@@ -15,7 +15,6 @@ from yoco.loading import load
 from yoco.model import YOCO
 from yoco.prefill import (
     OnRead,
-    Rows,
     extend,
     logits_at,
     new_context,
@@ -24,6 +23,7 @@ from yoco.prefill import (
     prefill_last,
     score,
 )
+from yoco.rows import Rows
 from yoco.sharing import PromptReader, prompt_reader
 
 __all__ = [

@@ -12,7 +12,8 @@ import torch
 from torch import Tensor
 
 from yoco.model import YOCO
-from yoco.prefill import Rows, extend, logits_at
+from yoco.prefill import extend, logits_at
+from yoco.rows import Rows
 
 
 @dataclass(frozen=True)

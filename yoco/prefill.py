@@ -5,18 +5,14 @@ Legend: N packed tokens, R rows, E model width, V vocabulary, C chunk.
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
 
 import torch
 from torch import Tensor
 
-from yoco.cache import Context, Segment
-from yoco.devices import send
-from yoco.layers import Reads, Span
+from yoco.cache import Context
 from yoco.model import YOCO
+from yoco.rows import Rows, reads_of
 
 # rows whose logits are formed together: 256 x 100,288 float32 are 100 MB
 LOGIT_ROWS = 256
@@ -26,21 +22,6 @@ OnRead = Callable[[int], object]
 
 def untold(num_tokens: int) -> None:
     """The `on_read` of those who do not want to know how many tokens were read."""
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Positions of one context whose logits are wanted.
-
-    Attributes:
-        context: has read at least up to the last of them.
-        hidden: (R, E), what the self-decoder gave there.
-        positions: R true positions, ascending.
-    """
-
-    context: Context
-    hidden: Tensor
-    positions: Sequence[int]
 
 
 def new_context(model: YOCO, capacity: int, *, length: int = 0, num_warm_up: int = 0) -> Context:
@@ -131,89 +112,11 @@ def prefill_last(
     return Rows(context, last.clone(), [context.length - 1])
 
 
-@dataclass(frozen=True)
-class _Claim:
-    """A segment that rows of one context read.
-
-    Attributes:
-        first_row: the first of them among all wanted rows; they follow one another.
-        positions: theirs as seen from the segment: true minus shift.
-        visible: for each how many of the segment's keys it sees.
-    """
-
-    segment: Segment
-    first_row: int
-    positions: list[int]
-    visible: list[int]
-
-
-def _claims(wanted: Sequence[Rows]) -> Iterator[_Claim]:
-    first_row = 0
-    for rows in wanted:
-        for segment in rows.context.segments:
-            positions = [position - segment.shift for position in rows.positions]
-            visible = [min(max(p - segment.position + 1, 0), len(segment)) for p in positions]
-            if any(visible):
-                yield _Claim(segment, first_row, positions, visible)
-        first_row += len(rows.positions)
-
-
-def _reads(model: YOCO, wanted: Sequence[Rows]) -> Reads:
-    """What the rows see of every KV cache; what several of them see of one is read once for all.
-
-    Segments of one cache overlap where contexts share it, each with a beginning and an end of its
-    own, so the cache is cut wherever one of them begins or ends.
-    """
-    of_cache: dict[int, list[_Claim]] = {}
-    for claim in _claims(wanted):
-        of_cache.setdefault(id(claim.segment.cache), []).append(claim)
-    spans: list[Span] = []
-    rows: list[int] = []
-    positions: list[int] = []
-    for claims in of_cache.values():
-        cache = claims[0].segment.cache
-        cuts = sorted({cut for c in claims for cut in (c.segment.start, c.segment.stop)})
-        visible: list[list[int]] = [[] for _ in cuts]
-        readers: list[list[_Claim]] = [[] for _ in cuts]
-        for claim in claims:
-            first, last = (bisect_left(cuts, c) for c in (claim.segment.start, claim.segment.stop))
-            for place in range(first, last):
-                passed, size = cuts[place] - cuts[first], cuts[place + 1] - cuts[place]
-                seen = [min(max(count - passed, 0), size) for count in claim.visible]
-                if any(seen):
-                    visible[place] += seen
-                    readers[place].append(claim)
-        for place, (start, stop) in enumerate(pairwise(cuts)):
-            if readers[place]:
-                spans.append(Span(cache.keys[start:stop], cache.values[start:stop], visible[place]))
-            for claim in readers[place]:
-                rows += range(claim.first_row, claim.first_row + len(claim.visible))
-                positions += claim.positions
-    index = torch.tensor(rows)
-    device = model.device
-    return Reads(
-        spans,
-        send(index, device),
-        model.row_table(send(torch.tensor(positions), device)),
-        send(_places(index, sum(len(each.positions) for each in wanted)), device),
-    )
-
-
-def _places(rows: Tensor, num_rows: int) -> Tensor:
-    """Where in rows (N,) each of 0..R-1 stands: (P, R), N where it stands fewer than P times."""
-    counts = torch.bincount(rows, minlength=num_rows)
-    order = rows.argsort(stable=True)
-    nth = torch.arange(len(rows)) - (counts.cumsum(0) - counts).repeat_interleave(counts)
-    places = torch.full((int(counts.max()), num_rows), len(rows))
-    places[nth, rows[order]] = order
-    return places
-
-
 @torch.inference_mode()
 def outputs_at(model: YOCO, wanted: Sequence[Rows]) -> Tensor:
     """The cross-decoder at the wanted rows (R, E), normed, in order: what `YOCO.head` takes."""
     hidden = torch.cat([rows.hidden for rows in wanted])
-    return model.answer(hidden, _reads(model, wanted), model.kernels)
+    return model.answer(hidden, reads_of(model, wanted), model.kernels)
 
 
 @torch.inference_mode()

@@ -29,7 +29,8 @@ from torch import Tensor
 from yoco.cache import Context, KVCache, RetentionState, Segment, WindowState
 from yoco.common_spans import CommonSpan, Source, common_length
 from yoco.model import YOCO
-from yoco.prefill import OnRead, Rows, extend, new_context, prefill_last, untold
+from yoco.prefill import OnRead, extend, new_context, prefill_last, untold
+from yoco.rows import Rows
 
 # A prompt is spliced if it shares so much.
 LEAST_SHARED = 0.75
