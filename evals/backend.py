@@ -22,7 +22,7 @@ from evals.chains import find_chains, score_chain, score_document
 from evals.chat import render_chat
 from evals.distributed import Processes
 from evals.encoding import NUM_AHEAD, RequestEncoder
-from evals.generation import GenerationOptions, Prompt, continuations, options_of
+from evals.generation import GenerationOptions, Prompt, continue_prompts, options_of
 from evals.model_args import CHUNK_SIZE, batch_limit, merged_model_args, one_of, positive
 from evals.reading_order import LOOKED_AT, code_points, sharing_order
 from evals.scoring import Tokens, group_by_context, score_batch
@@ -53,7 +53,8 @@ class YOCOLM(TemplateLM):
         chunk_size: tokens of one prefill chunk; memory grows with it, the result does not.
         max_length: tokens that prompt and continuation may have together; the checkpoint's own
             limit where not given, else 1,048,576.
-        batch_size: prompts that are run together, or "auto": as many as fit one chunk.
+        batch_size: prompts that are packed into one chunk, or "auto": as many as fit it. Those that
+            share a KV cache are answered side by side whatever this is.
         rope_precision: "float64" angles, or "reference" for the official arithmetic.
         backend: kernels: auto, reference, torch, fla.
         truncation: "left" drops the beginning of an input that is too long; by default that is
@@ -346,16 +347,18 @@ class YOCOLM(TemplateLM):
                     bar.refresh()
                     shown_s = time.perf_counter()
 
-            batches = self._batches(self._prompts(waiting), lambda prompt: len(prompt.tokens))
-            for texts in continuations(reader, self.text, batches, on_read=on_read):
+            def on_texts(texts: list[tuple[int, str]]) -> None:
                 for index, text in texts:
                     results[index] = text
                     self.cache_hook.add_partial("generate_until", requests[index].args, text)
                 bar.update(len(texts))
+
+            batches = self._batches(self._prompts(waiting), lambda prompt: len(prompt.tokens))
+            continue_prompts(reader, self.text, batches, on_read=on_read, on_texts=on_texts)
         return [results[index] for index in range(len(requests))]
 
     def _prompts(self, waiting: Sequence[tuple[int, str, GenerationOptions]]) -> Iterator[Prompt]:
-        """The tokens in place of each prompt's text; made ahead of what is read, and not kept."""
+        """The tokens in place of each prompt's text, made ahead of what is read."""
         prompts = self.encoder.encode_ahead(
             [prompt for _, prompt, _ in waiting],
             num_ahead=NUM_AHEAD[self.device.type],

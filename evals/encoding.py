@@ -32,7 +32,6 @@ class RequestEncoder:
     def __init__(self, tokenizer: Tokenizer, *, max_length: int, truncation: str | None) -> None:
         self.tokenizer = tokenizer
         self.max_length, self.truncation = max_length, truncation
-        self._shared = SharedEncoder(tokenizer)
         self._last_context: tuple[str, Tokens] | None = None
         self._last_text: tuple[str, Tokens] | None = None
 
@@ -52,10 +51,6 @@ class RequestEncoder:
         """What a text without context is scored behind: BOS, else EOS."""
         bos = self.tokenizer.bos_token_id
         return self.eos_token_id if bos is None else bos
-
-    def encode(self, string: str) -> Tokens:
-        """Tokens of a prompt that may hold handles."""
-        return self._shared.encode(handles.expand(string))
 
     def encode_pair(self, context: str, continuation: str) -> tuple[Tokens, Tokens]:
         """Tokens of a context and of its continuation as it is written behind it.
@@ -87,10 +82,15 @@ class RequestEncoder:
     def encode_ahead(self, prompts: Sequence[str], num_ahead: int) -> Iterator[Tokens]:
         """Tokens of each prompt, in order; so many of the next ones, at least one, are encoded
         meanwhile."""
+        encoder = SharedEncoder(self.tokenizer)
+
+        def encode(prompt: str) -> Tokens:
+            return encoder.encode(handles.expand(prompt))
+
         with ThreadPoolExecutor(num_ahead) as pool:
             encoding: deque[Future[Tokens]] = deque()
             for prompt in prompts:
-                encoding.append(pool.submit(self.encode, prompt))
+                encoding.append(pool.submit(encode, prompt))
                 if len(encoding) > num_ahead:
                     yield encoding.popleft().result()
             while encoding:

@@ -96,33 +96,31 @@ class Prompt:
     options: GenerationOptions
 
 
-def continuations(
+def continue_prompts(
     reader: PromptReader,
     tokenizer: Tokenizer,
     batches: Iterable[Sequence[Prompt]],
     *,
     on_read: OnRead,
-) -> Iterator[list[tuple[int, str]]]:
+    on_texts: Callable[[list[tuple[int, str]]], object],
+) -> None:
     """Continues prompts, each up to its first stop string; those that share text side by side.
 
     Args:
         batches: prompts in the order in which they are read, several together only if they fit one
-            chunk.
+            chunk. If it raises ValueError, those before are continued first.
         on_read: told how many more tokens of the prompts are in their contexts.
-
-    Yields:
-        (index, text) of the prompts that were continued together.
+        on_texts: told (index, text) of the prompts that were continued together, at once.
     """
     waiting: list[tuple[Prompt, Rows]] = []
-    finished: list[list[tuple[int, str]]] = []
 
     def finish() -> None:
         if waiting:
             prompts, rows = zip(*waiting, strict=True)
             waiting.clear()
-            finished.append(_continue(reader.model, tokenizer, prompts, rows))
+            on_texts(_continue(reader.model, tokenizer, prompts, rows))
 
-    for batch in batches:
+    for batch in _until_error(batches, finish):
         # no name holds the rows, so that they go when they are finished
         waiting += zip(
             batch,
@@ -137,10 +135,18 @@ def continuations(
         )
         if len(batch) > 1 or len(waiting) >= SIDE_BY_SIDE:
             finish()
-        yield from finished
-        finished.clear()
     finish()
-    yield from finished
+
+
+def _until_error(
+    batches: Iterable[Sequence[Prompt]], finish: Callable[[], None]
+) -> Iterator[Sequence[Prompt]]:
+    """The batches; before a prompt is refused, those before it are finished."""
+    try:
+        yield from batches
+    except ValueError:
+        finish()
+        raise
 
 
 def _continue(

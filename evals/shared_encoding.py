@@ -40,14 +40,16 @@ class SharedEncoder:
         self._source: _EncodedText | None = None
 
     def encode(self, text: str) -> Tokens:
-        """The ids (T,) that `tokenizer.encode` gives."""
+        """The ids (T,) that `tokenizer.encode` gives; of parts, as far as their joints tell."""
         source = self._source
         if source is not None and len(text) >= LEAST_CHARS:
             try:
                 return source.encode(text)
             except Unsynchronised:
                 # the old source goes before there is a new one
-                source = self._source = None
+                if self._source is source:
+                    self._source = None
+                source = None
         tokens = np.asarray(self.tokenizer.encode(text), dtype=np.int32)
         if len(text) >= LEAST_CHARS:
             self._source = _EncodedText(text, tokens, self.tokenizer)
@@ -94,13 +96,15 @@ class _EncodedText:
         Raises:
             Unsynchronised: they are not to be had from this one's.
         """
-        # several threads come at once, and it takes a while
-        with self._preparing:
-            own, source = self._own, self._codes
         if self._begins_with_bos(text) != self._begins_with_bos(self.text):
             raise Unsynchronised("only one of the texts brings its BOS along")
+        # several threads come at once, and what they need takes a while
+        with self._preparing:
+            source = self._codes
         kept = self._kept(text, source)
-        parts = [self.tokens[: self._num_before]]
+        with self._preparing:
+            num_before, own = self._own
+        parts = [self.tokens[:num_before]]
         begin = 0
         for before, span in zip([None, *kept], [*kept, None], strict=True):
             stop = span.start if span is not None else len(text)
@@ -113,25 +117,23 @@ class _EncodedText:
             if span is not None:
                 parts.append(own.between(span.start - span.shift, span.stop - span.shift).ids)
                 begin = span.stop
-        return np.concatenate([*parts, self.tokens[self._num_before + len(own.ids) :]])
+        return np.concatenate([*parts, self.tokens[num_before + len(own.ids) :]])
 
     def _begins_with_bos(self, text: str) -> bool:
         bos = self.tokenizer.bos_token
         return bos is not None and text.startswith(bos)
 
-    @property
-    def _num_before(self) -> int:
-        """Special tokens in front of the text's own."""
-        return self.tokenizer.special_counts[0] if len(self.tokens) > len(self._own.ids) else 0
-
     @functools.cached_property
-    def _own(self) -> _Located:
-        """This text's tokens without special ones."""
+    def _own(self) -> tuple[int, _Located]:
+        """How many special tokens this text has in front, and the tokens of its own."""
         try:
             ids, starts = self.tokenizer.char_starts(self.text)
         except ValueError as error:
             raise Unsynchronised(str(error)) from error
-        return _Located(ids.astype(np.int32), starts)
+        for num_before in range(len(self.tokens) - len(ids) + 1):
+            if np.array_equal(self.tokens[num_before : num_before + len(ids)], ids):
+                return num_before, _Located(ids, starts)
+        raise Unsynchronised("the text's own tokens are others where it is encoded as a whole")
 
     @functools.cached_property
     def _codes(self) -> Source:
@@ -142,15 +144,16 @@ class _EncodedText:
         nothing of that is felt there."""
         margin = _OVERLAP_CHARS + _JOINT_CHARS
         kept = []
-        for span in source.common_spans(_codes(text), least=2 * margin + 1):
+        spans = source.common_spans(_codes(text), least=2 * margin + 1, least_share=LEAST_SHARED)
+        if not spans:
+            raise Unsynchronised("too little is in common")
+        for span in spans:
             shift = span.start - span.source_start
             at_start = span.start == span.source_start == 0
             at_stop = span.stop == len(text) and span.stop - shift == len(self.text)
             start = span.start + (0 if at_start else margin)
             stop = span.stop - (0 if at_stop else margin)
             kept.append(_Kept(start, stop, shift))
-        if sum(each.stop - each.start for each in kept) < LEAST_SHARED * len(text):
-            raise Unsynchronised("too little is in common")
         return kept
 
     def _part(self, text: str, begin: int, stop: int) -> _Located:

@@ -29,7 +29,7 @@ def test_no_more_prompts_are_encoded_than_were_asked_for(
 ) -> None:
     requests = encoder(tmp_path)
     encoded, third = [], threading.Event()
-    encode = requests.encode
+    encode = requests.tokenizer.encode
 
     def counted(prompt: str):
         encoded.append(prompt)
@@ -37,7 +37,7 @@ def test_no_more_prompts_are_encoded_than_were_asked_for(
             third.set()
         return encode(prompt)
 
-    monkeypatch.setattr(requests, "encode", counted)
+    monkeypatch.setattr(requests.tokenizer, "encode", counted)
     prompts = requests.encode_ahead([str(n) for n in range(20)], 2)
     next(prompts)
     assert third.wait(10)
@@ -55,7 +55,7 @@ def test_an_error_in_a_prompt_comes_with_its_prompt(tmp_path: Path) -> None:
 
 def test_what_does_not_fit(tmp_path: Path) -> None:
     requests = encoder(tmp_path)
-    tokens = requests.encode("1" * 45)
+    (tokens,) = requests.encode_ahead(["1" * 45], 1)
     with pytest.raises(ValueError, match="prompt is 46 tokens and 5 more are to be generated"):
         requests.fit(tokens, 5)
     with pytest.raises(ValueError, match="and 2 more are to be scored, but the model holds 40"):

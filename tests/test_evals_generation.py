@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -13,7 +13,7 @@ from torch import Tensor
 
 import yoco
 import yoco.cache as cache_module
-from evals.generation import SIDE_BY_SIDE, Prompt, continuations, options_of
+from evals.generation import SIDE_BY_SIDE, Prompt, continue_prompts, options_of
 from yoco import YOCO
 from yoco.cache import KVCache
 
@@ -88,7 +88,15 @@ def test_continuations_are_those_of_each_prompt_alone(
 
     def texts(share: bool) -> list[list[tuple[int, str]]]:
         reader = yoco.prompt_reader(any_model, chunk_size=100, share=share)
-        return list(continuations(reader, Numbers(), batches, on_read=told.append))  # pyright: ignore
+        groups: list[list[tuple[int, str]]] = []
+        continue_prompts(
+            reader,
+            Numbers(),  # pyright: ignore[reportArgumentType]
+            batches,
+            on_read=told.append,
+            on_texts=groups.append,
+        )
+        return groups
 
     together, alone = texts(share=True), texts(share=False)
     assert [len(group) for group in alone] == [1] * 20 + [4]
@@ -98,6 +106,27 @@ def test_continuations_are_those_of_each_prompt_alone(
     assert sum(told) == 2 * sum(len(prompt.tokens) for batch in batches for prompt in batch)
     if any_model.config.receptive_field_tokens is not None:
         assert 1 < max(map(len, together)) <= SIDE_BY_SIDE
+
+
+def test_what_waits_is_answered_before_a_prompt_is_refused(
+    make_model: Callable[..., YOCO], random_tokens: Callable[..., Tensor]
+) -> None:
+    batches = batches_of(random_tokens)[:5]
+
+    def refused() -> Iterator[list[Prompt]]:
+        yield from batches
+        raise ValueError("prompt is too long")
+
+    groups: list[list[tuple[int, str]]] = []
+    with pytest.raises(ValueError, match="too long"):
+        continue_prompts(
+            yoco.prompt_reader(make_model("window"), chunk_size=100),
+            Numbers(),  # pyright: ignore[reportArgumentType]
+            refused(),
+            on_read=lambda _: None,
+            on_texts=groups.append,
+        )
+    assert [index for group in groups for index, _ in group] == [0, 1, 2, 3, 4]
 
 
 def test_a_cache_goes_before_another_is_made(
@@ -116,7 +145,14 @@ def test_a_cache_goes_before_another_is_made(
     monkeypatch.setattr(cache_module, "KVCache", Watched)
     reader = yoco.prompt_reader(any_model, chunk_size=50)
     batches = batches_of(random_tokens)[:-1]
-    for group in continuations(reader, Numbers(), batches, on_read=lambda _: None):  # pyright: ignore
-        assert group
+    groups: list[list[tuple[int, str]]] = []
+    continue_prompts(
+        reader,
+        Numbers(),  # pyright: ignore[reportArgumentType]
+        batches,
+        on_read=lambda _: None,
+        on_texts=groups.append,
+    )
+    assert sum(map(len, groups)) == len(batches)
     # a cache, and a quarter of it; a chunk or some tokens of answers
     assert 400 <= most <= 1.25 * 403 + 50 + 20 * 5

@@ -103,6 +103,22 @@ def test_a_tokenizer_that_does_not_tell_where_tokens_are(
         np.testing.assert_array_equal(encoder.encode(text), tokenizer.encode(text))
 
 
+def test_a_bos_that_only_encode_knows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the official scheme's: a text's parts are ordinary text, whatever they begin with."""
+    tokenizer = tasks_samples.tokenizer("gpt2", tmp_path)
+    encode = tokenizer.encode
+
+    def with_bos(text: str, **kwargs: object) -> list[int]:
+        return [0, *encode(text.removeprefix("<s>"))]
+
+    monkeypatch.setattr(tokenizer, "encode", with_bos)
+    monkeypatch.setattr(tokenizer, "bos_token", "<s>")
+    encoder = SharedEncoder(tokenizer)
+    for number, text in enumerate(needle_texts(TEXTS["prose"], seed=7)):
+        text = ("<s>" if number % 3 else "") + text
+        np.testing.assert_array_equal(encoder.encode(text), tokenizer.encode(text))
+
+
 def test_threads_may_encode_at_once(tmp_path: Path) -> None:
     tokenizer = tasks_samples.tokenizer("gpt2", tmp_path)
     texts = list(needle_texts(TEXTS["prose"], seed=5))

@@ -64,6 +64,29 @@ def test_a_text_that_repeats_itself() -> None:
     assert len(spans) == 2
 
 
+def test_what_was_put_in_may_begin_like_what_follows_it() -> None:
+    """The match runs one token too far; nothing of the source may be skipped for that."""
+    source = text(3_000, 0).repeat(8)
+    inserted = torch.cat((source[5_000:5_001], text(7, 1)))
+    tokens = torch.cat((source[:5_000], inserted, source[5_000:]))
+    assert Source(source).common_spans(tokens) == [
+        CommonSpan(0, 0, 5_001),
+        CommonSpan(5_008, 5_000, 19_000),
+    ]
+
+
+@pytest.mark.parametrize("num_changed", [0, 900, 999, 1_000, 1_001, 4_000])
+def test_a_share_that_is_asked_for(num_changed: int) -> None:
+    source = text(4_000, 0)
+    for first in (0, (4_000 - num_changed) // 2, 4_000 - num_changed):
+        tokens = source.clone()
+        tokens[first : first + num_changed] += 1_000
+        spans = Source(source).common_spans(tokens)
+        assert sum(span.length for span in spans) == 4_000 - num_changed
+        some = Source(source).common_spans(tokens, least_share=0.75)
+        assert some == (spans if num_changed <= 1_000 else [])
+
+
 def test_a_short_match_far_ahead_hides_nothing() -> None:
     """Two files with one header: the second stands in front in the prompt."""
     header, first, second = text(80, 0), text(9_000, 1), text(500, 2)

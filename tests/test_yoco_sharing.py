@@ -285,6 +285,12 @@ def test_what_is_read_beside_the_source_is_bounded(
     bounds = [0, *(sum(counted[1:number]) for number in released), sum(counted[1:])]
     assert len(released) > 2
     assert max(stop - start for start, stop in pairwise(bounds)) <= 2000 / 4
+    # room for an answer counts too
+    released.clear()
+    for seed in range(4):
+        prompt = torch.cat((text[:1000], random_tokens(30, seed=seed), text[1000:]))
+        reader.read(prompt, capacity=2430, before_release=lambda: released.append(len(counted)))
+    assert len(released) == 4
 
 
 def test_a_prompt_that_fails_spoils_nothing(

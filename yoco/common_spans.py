@@ -5,6 +5,7 @@ Legend: T tokens, S tokens of the source.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -50,38 +51,56 @@ class Source:
         self.tokens = tokens
         self._hashes, self._places = window_hashes(tokens).sort(stable=True)
 
-    def common_spans(self, tokens: Tensor, *, least: int = 1) -> list[CommonSpan]:
+    def common_spans(
+        self, tokens: Tensor, *, least: int = 1, least_share: float = 0.0
+    ) -> list[CommonSpan]:
         """The beginning that both share, then what follows one another in both.
 
-        Behind a span the search goes on for the next 64 tokens that the source has too, further on.
-        So insertions, deletions and replacements are found, but not what stands in another order.
+        Behind a span the search goes on for the next 64 tokens that the source has too, further on
+        (or up to 64 before: what was put in may begin like what follows it). So insertions,
+        deletions and replacements are found, but not what stands in another order.
 
         Args:
             tokens: (T,) int64, on the CPU.
             least: tokens of a span; a shorter one is passed over.
+            least_share: of the tokens; where fewer are in common there are no spans. The search
+                ends as soon as that is known.
         """
         spans = []
         length = common_length(tokens, self.tokens)
         if length >= least:
             spans.append(CommonSpan(0, 0, length))
         start = source_start = length
-        while (found := self._find(tokens, start, source_start)) is not None:
+        # so many tokens may lie in no span
+        spare = len(tokens) - math.ceil(least_share * len(tokens))
+        if not spans:
+            spare -= length
+        while start < len(tokens):
+            found = self._find(tokens, start, source_start, start + spare)
+            if found is None:
+                spare -= len(tokens) - start
+                break
+            spare -= found[0] - start
             start, place = found
             length = common_length(tokens[start:], self.tokens[place:])
             if length >= least:
                 spans.append(CommonSpan(start, place, length))
-                start, source_start = start + length, place + length
+                start, source_start = start + length, max(source_start, place + length - WIDTH)
             else:
                 # every window within it would be found again
-                start += length - WIDTH + 1
-        return spans
+                passed = length - WIDTH + 1
+                start, spare = start + passed, spare - passed
+        return spans if spare >= 0 else []
 
-    def _find(self, tokens: Tensor, start: int, source_start: int) -> tuple[int, int] | None:
-        """Indices of the next window that both have, at or behind these; None if there is none."""
+    def _find(
+        self, tokens: Tensor, start: int, source_start: int, last: int
+    ) -> tuple[int, int] | None:
+        """Indices of the next window that both have, at or behind these; None if there is none up
+        to `last`."""
         if not len(self._hashes):
             return None
         size = _FIRST_BLOCK
-        while start <= len(tokens) - WIDTH:
+        while start <= min(last, len(tokens) - WIDTH):
             hashes = window_hashes(tokens[start : start + size + WIDTH - 1])
             high = torch.searchsorted(self._hashes, hashes, right=True)
             # the places of one hash ascend, so the last of them is the furthest

@@ -157,7 +157,7 @@ MIXERS = {"sliding_window": SlidingWindowMixer, "gated_retention": GatedRetentio
 
 
 @dataclass(frozen=True)
-class Span:
+class KVSpan:
     """Keys and values that some rows read together.
 
     Attributes:
@@ -181,7 +181,7 @@ class Reads:
         places: (P, R) int64, where each row stands among the N; N where it reads fewer than P.
     """
 
-    spans: list[Span]
+    spans: list[KVSpan]
     rows: Tensor
     table: RotaryTable
     places: Tensor
@@ -238,12 +238,11 @@ class CrossAttention(nn.Module):
             kernels.segment_attention(rows, span.keys, span.values, span.visible)
             for rows, span in zip(queries.split(sizes), reads.spans, strict=True)
         ]
-        outs, log_sums = map(torch.cat, zip(*parts, strict=True))
-        if len(reads.places) > 1:
-            # a last row for those that read fewer spans, which counts for nothing
-            outs = F.pad(outs, (0, 0, 0, 0, 0, 1))
-            log_sums = F.pad(log_sums, (0, 0, 0, 1), value=float("-inf"))
-        out, _ = merge(outs[reads.places], log_sums[reads.places])
+        outs, log_sums = map(torch.cat, zip(*parts, strict=True))  # (N, H, D), (N, H)
+        is_absent = reads.places == len(outs)
+        places = reads.places.clamp(max=len(outs) - 1)
+        log_sums = log_sums[places].masked_fill(is_absent[..., None], float("-inf"))
+        out, _ = merge((outs[place] for place in places), log_sums)
         return self.out_proj(out.flatten(1))
 
 

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from yoco.config import YOCOConfig
 from yoco.devices import send
 from yoco.kernels import Kernels, choose_kernels
-from yoco.layers import MIXERS, CrossAttention, DecoderLayer, Pack, Reads, RMSNorm, Span, Suffixes
+from yoco.layers import MIXERS, CrossAttention, DecoderLayer, KVSpan, Pack, Reads, RMSNorm, Suffixes
 from yoco.rotary import RopePrecision, RotaryTable, rotary_table
 
 
@@ -161,7 +161,7 @@ class YOCO(nn.Module):
         x, k, v = self.read(tokens.flatten(), [0] * batch, [length] * batch, None, kernels)
         visible = list(range(1, length + 1))
         spans = [
-            Span(k_i, v_i, visible)
+            KVSpan(k_i, v_i, visible)
             for k_i, v_i in zip(k.split(length), v.split(length), strict=True)
         ]
         rows = torch.arange(batch * length, device=tokens.device)

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from yoco.cache import Context, Segment
 from yoco.devices import send
-from yoco.layers import Reads, Span
+from yoco.layers import KVSpan, Reads
 from yoco.model import YOCO
 
 
@@ -71,7 +71,7 @@ def reads_of(model: YOCO, wanted: Sequence[Rows]) -> Reads:
     of_cache: dict[int, list[_Claim]] = defaultdict(list)
     for claim in _claims(wanted):
         of_cache[id(claim.segment.cache)].append(claim)
-    spans: list[Span] = []
+    spans: list[KVSpan] = []
     rows: list[int] = []
     positions: list[int] = []
     for claims in of_cache.values():
@@ -88,7 +88,7 @@ def reads_of(model: YOCO, wanted: Sequence[Rows]) -> Reads:
         for (start, stop), here in zip(pairwise(cuts), readers, strict=False):
             if here:
                 visible = [count for _, visible in here for count in visible]
-                spans.append(Span(cache.keys[start:stop], cache.values[start:stop], visible))
+                spans.append(KVSpan(cache.keys[start:stop], cache.values[start:stop], visible))
             for claim, _ in here:
                 rows += range(claim.first_row, claim.first_row + len(claim.visible))
                 positions += claim.positions

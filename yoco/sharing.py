@@ -34,8 +34,8 @@ from yoco.rows import Rows
 
 # A prompt is spliced if it shares so much.
 LEAST_SHARED = 0.75
-# Of the tokens of the source, what may be read for spliced prompts before they are released: it
-# takes memory beside the source's cache.
+# Of the tokens of the source, how many spliced prompts may have beside it, read and to come, before
+# they are released; a single one may have more.
 BESIDE_SHARE = 1 / 4
 # Of the bytes of the KV cache, what the states kept for the next prompt may take; and how many are
 # kept whatever they take.
@@ -74,7 +74,7 @@ class PromptReader(Protocol):
 
         Returns:
             The last row, the one that predicts what comes next. It and its context are valid
-            until a later prompt is released by `before_release`, or by default until it is read.
+            until a later `read` calls its `before_release`; without one, until the next `read`.
 
         Raises:
             ValueError: there are no tokens, or no room for them.
@@ -162,6 +162,7 @@ class SplicingReader:
         if self._source is not None and kept and num_kept >= LEAST_SHARED * len(tokens):
             patches = list(self._patches(kept, len(tokens)))
             num_beside = sum(patch.stop - patch.first for patch in patches)
+            num_beside += capacity - len(tokens)
             if self._num_beside + num_beside > BESIDE_SHARE * len(self._source.tokens):
                 before_release()
                 self._num_beside = 0
@@ -185,7 +186,9 @@ class SplicingReader:
         if self._source is None:
             return []
         spans = []
-        for span in self._source.common_spans(tokens, least=self.reach + 1):
+        for span in self._source.common_spans(
+            tokens, least=self.reach + 1, least_share=LEAST_SHARED
+        ):
             # nothing stands in front of the beginning that could differ
             skipped = self.reach if span.start or span.source_start else 0
             start, stop = span.start + skipped, min(span.stop, len(tokens) - 1)

@@ -7,7 +7,7 @@ C tokens of one retention chunk or attention block, B sequences in the pack, n c
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from itertools import accumulate
@@ -112,22 +112,25 @@ def window_attention_flash(
     )
 
 
-def merge(outs: Tensor, log_sums: Tensor) -> tuple[Tensor, Tensor]:
+def merge(outs: Iterable[Tensor], log_sums: Tensor) -> tuple[Tensor, Tensor]:
     """Attention over several sets of keys from attention over each of P sets.
 
     Args:
-        outs: (P, R, H, D).
+        outs: P outputs (R, H, D), of which one at a time need be there.
         log_sums: (P, R, H) float32, log-sum-exp of the scaled scores; -inf where a row sees none
             of a set, whose output counts for nothing then.
 
     Returns:
         Output (R, H, D) in the dtype of the parts, and log-sum-exp (R, H), over all keys.
     """
-    if len(outs) == 1:
-        return outs[0], log_sums[0]
+    if len(log_sums) == 1:
+        return next(iter(outs)), log_sums[0]
     total = log_sums.logsumexp(dim=0)
     weights = (log_sums - total.clamp(min=torch.finfo(torch.float32).min)).exp()
-    return (weights[..., None] * outs.float()).sum(dim=0).to(outs.dtype), total
+    merged, dtype = torch.zeros(()), torch.float32
+    for weight, out in zip(weights, outs, strict=True):
+        merged, dtype = merged + weight[..., None] * out.float(), out.dtype
+    return merged.to(dtype), total
 
 
 def _fold(q: Tensor, num_kv_heads: int) -> Tensor:
@@ -199,7 +202,7 @@ def _common_then_rest(
         if most > common or not common:
             rest = [count - common for count in counts]
             parts.append(reference.segment_attention(rows, k[common:most], v[common:most], rest))
-        outs.append(merge(*map(torch.stack, zip(*parts, strict=True))))
+        outs.append(merge([out for out, _ in parts], torch.stack([log for _, log in parts])))
     return torch.cat([out for out, _ in outs]), torch.cat([log_sum for _, log_sum in outs])
 
 
