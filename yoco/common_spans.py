@@ -70,7 +70,7 @@ class Source:
         length = common_length(tokens, self.tokens)
         if length >= least:
             spans.append(CommonSpan(0, 0, length))
-        start = source_start = length
+        start, source_start = length, max(0, length - WIDTH)
         # so many tokens may lie in no span
         spare = len(tokens) - math.ceil(least_share * len(tokens))
         if not spans:
