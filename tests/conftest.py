@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import torch
 
 from yoco import YOCO, RopeConfig, YOCOConfig
+from yoco.cache import KVCache
 from yoco.kernels import choose_kernels
 
 # the tensors of the tests are too small to share out
@@ -86,3 +88,19 @@ def random_tokens() -> Callable[..., torch.Tensor]:
         return torch.randint(61, (length,), generator=torch.Generator().manual_seed(seed))
 
     return tokens
+
+
+@pytest.fixture
+def cached_tokens(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Tokens that all KV caches together have room for, each time that one is made."""
+    alive: weakref.WeakSet[KVCache] = weakref.WeakSet()
+    sizes: list[int] = []
+
+    class Watched(KVCache):
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            alive.add(self)
+            sizes.append(sum(cache.capacity for cache in alive))
+
+    monkeypatch.setattr("yoco.cache.KVCache", Watched)
+    return sizes

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from yoco import Context, KVCache, RopeConfig, Segment, YOCOConfig
+from yoco import Context, KVCache, RopeConfig, YOCOConfig
 from yoco.cache import WINDOW_SLACK, RetentionState, WindowState
 
 CPU = torch.device("cpu")
@@ -106,11 +106,3 @@ def test_nbytes_are_exact() -> None:
     context = Context.empty(config(None), 10, device=CPU, dtype=torch.float32)
     assert context.cache.nbytes == 2 * 10 * 1 * 4 * 4
     assert context.nbytes == context.cache.nbytes + 2 * 2 * 4 * 4 * 4
-
-
-def test_parts_of_a_segment_keep_their_positions() -> None:
-    cache = KVCache(config(), 10, device=CPU, dtype=torch.float32)
-    cache.append(marked(0, 10, 1), marked(0, 10, 1))
-    part = Segment(cache, 2, 10, position=2, shift=5).part(3, 6)
-    assert part.keys[:, 0, 0].tolist() == [5, 6, 7]
-    assert (part.position, part.first_true_position) == (5, 10)

@@ -9,7 +9,7 @@ Legend: N tokens of this call, S source tokens, G key/value heads, D head width,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
@@ -86,26 +86,6 @@ class Segment:
     def first_true_position(self) -> int:
         """True position of the first token."""
         return self.position + self.shift
-
-    @property
-    def keys(self) -> Tensor:
-        """(S, G, D), a view."""
-        return self.cache.keys[self.start : self.stop]
-
-    @property
-    def values(self) -> Tensor:
-        """(S, G, D), a view."""
-        return self.cache.values[self.start : self.stop]
-
-    def part(self, start: int, stop: int) -> Segment:
-        """Tokens [start, stop) of this segment, counted from its first."""
-        assert 0 <= start <= stop <= len(self)
-        return replace(
-            self,
-            start=self.start + start,
-            stop=self.start + stop,
-            position=self.position + start,
-        )
 
 
 class WindowState:

@@ -18,9 +18,9 @@ Legend: T tokens of a prompt, R receptive field.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from more_itertools import constrained_batches
@@ -50,10 +50,15 @@ def unused() -> None:
     """The `before_release` of those who use each prompt before they read the next."""
 
 
-class PromptReader(Protocol):
-    """Reads prompts one after the other."""
+class PromptReader(ABC):
+    """Reads prompts one after the other.
 
-    model: YOCO
+    Args:
+        chunk_size: tokens of one pass of the self-decoder.
+    """
+
+    def __init__(self, model: YOCO, *, chunk_size: int) -> None:
+        self.model, self.chunk_size = model, chunk_size
 
     def read(
         self,
@@ -79,7 +84,12 @@ class PromptReader(Protocol):
         Raises:
             ValueError: there are no tokens, or no room for them.
         """
-        ...
+        return self._read(tokens, capacity, on_read, before_release)
+
+    @abstractmethod
+    def _read(
+        self, tokens: Tensor, capacity: int, on_read: OnRead, before_release: BeforeRelease
+    ) -> Rows: ...
 
 
 def prompt_reader(model: YOCO, *, chunk_size: int, share: bool = True) -> PromptReader:
@@ -100,21 +110,12 @@ def prompt_reader(model: YOCO, *, chunk_size: int, share: bool = True) -> Prompt
     return SplicingReader(model, reach, chunk_size=chunk_size)
 
 
-class SeparateReader:
+class SeparateReader(PromptReader):
     """Shares nothing."""
 
-    def __init__(self, model: YOCO, *, chunk_size: int) -> None:
-        self.model, self.chunk_size = model, chunk_size
-
-    def read(
-        self,
-        tokens: Tensor,
-        *,
-        capacity: int,
-        on_read: OnRead = untold,
-        before_release: BeforeRelease = unused,
+    def _read(
+        self, tokens: Tensor, capacity: int, on_read: OnRead, before_release: BeforeRelease
     ) -> Rows:
-        """As `PromptReader.read`."""
         before_release()
         context = new_context(self.model, capacity)
         return prefill_last(
@@ -131,32 +132,26 @@ class _Patch:
     stop: int
 
 
-class SplicingReader:
+class SplicingReader(PromptReader):
     """Takes the K and V of common spans from an earlier prompt, wherever they stand.
+
+    The first prompt, and one that shares too little, is read as a whole and becomes the source of
+    those behind it.
 
     Args:
         reach: R, the model's receptive field.
     """
 
     def __init__(self, model: YOCO, reach: int, *, chunk_size: int) -> None:
-        self.model, self.reach, self.chunk_size = model, reach, chunk_size
+        super().__init__(model, chunk_size=chunk_size)
+        self.reach = reach
         self._source: Source | None = None
         self._cache: KVCache | None = None
         self._num_beside = 0
 
-    def read(
-        self,
-        tokens: Tensor,
-        *,
-        capacity: int,
-        on_read: OnRead = untold,
-        before_release: BeforeRelease = unused,
+    def _read(
+        self, tokens: Tensor, capacity: int, on_read: OnRead, before_release: BeforeRelease
     ) -> Rows:
-        """As `PromptReader.read`.
-
-        The first prompt, and one that shares too little, is read as a whole and becomes the source
-        of those behind it.
-        """
         kept = self._reusable(tokens)
         num_kept = sum(span.length for span in kept)
         if self._source is not None and kept and num_kept >= LEAST_SHARED * len(tokens):
@@ -232,7 +227,7 @@ class SplicingReader:
                 )
                 for patch in pack
             ]
-            rows = self._read(contexts, [tokens[p.first : p.stop] for p in pack], on_read)
+            rows = self._read_pack(contexts, [tokens[p.first : p.stop] for p in pack], on_read)
             # of all but the last only K and V are wanted, not the states
             segments += [segment for context in contexts for segment in context.segments]
         segments.sort(key=lambda segment: segment.first_true_position)
@@ -246,7 +241,9 @@ class SplicingReader:
             if begin < stop:
                 yield _Patch(max(0, begin - self.reach), begin, stop)
 
-    def _read(self, contexts: Sequence[Context], texts: Sequence[Tensor], on_read: OnRead) -> Rows:
+    def _read_pack(
+        self, contexts: Sequence[Context], texts: Sequence[Tensor], on_read: OnRead
+    ) -> Rows:
         """Reads a pack; returns the last row of its last context."""
         context = contexts[-1]
         if len(contexts) == 1:
@@ -274,24 +271,18 @@ class _Place:
     state: WindowState | RetentionState
 
 
-class RewindingReader:
+class RewindingReader(PromptReader):
     """Goes back to where a prompt parts from the one before, and reads on from there."""
 
     def __init__(self, model: YOCO, *, chunk_size: int) -> None:
-        self.model, self.chunk_size = model, chunk_size
+        super().__init__(model, chunk_size=chunk_size)
         self._tokens = torch.empty(0, dtype=torch.int64)
         self._cache: KVCache | None = None
         self._places: list[_Place] = []
 
-    def read(
-        self,
-        tokens: Tensor,
-        *,
-        capacity: int,
-        on_read: OnRead = untold,
-        before_release: BeforeRelease = unused,
+    def _read(
+        self, tokens: Tensor, capacity: int, on_read: OnRead, before_release: BeforeRelease
     ) -> Rows:
-        """As `PromptReader.read`; shares the beginning with the prompt before."""
         before_release()
         context = self._rewound(tokens, capacity)
         on_read(context.length)
