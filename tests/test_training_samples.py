@@ -103,7 +103,7 @@ def test_all_kinds_of_samples_are_drawn(corpus: Corpus) -> None:
     alike = [a.value[:3] == b.value[:3] and len(a.value) > 3 for a, b in pairs]
     # one in a thousand by chance
     assert 0.01 < sum(alike) / len(alike) < 0.5
-    assert any(len(draft.turns) == 8 for draft in drafts) is False
+    assert max(len(draft.turns) for draft in drafts if not draft.distractor_tokens) == 4
     keys = {hidden.key for draft in drafts for hidden in draft.needles}
     assert {key.count(" ") for key in keys} >= {0, 1} and any("-" in key for key in keys)
 
@@ -157,6 +157,18 @@ def test_distractors_take_the_place_of_a_part_of_the_haystack(corpus: Corpus) ->
 
     none, some, all_of_it = map(num_distractors, (0, 512, 4096))
     assert none == 0 and 10 < some < 60 and all_of_it > 3 * some
+
+
+def test_among_distractors_every_needle_is_asked_for(corpus: Corpus) -> None:
+    drafts = [draw_draft(corpus, random.Random(seed), 4096) for seed in range(200)]
+    among = [draft for draft in drafts if draft.distractor_tokens]
+    assert among
+    for draft in among:
+        answers = [answer for _, answer in draft.turns]
+        # a last one may tell something else of a key that is asked for
+        told = [f" {hidden.value}." for hidden in draft.needles]
+        assert sorted(answers) in (sorted(told), sorted(told[:-1]))
+    assert max(len(draft.turns) for draft in among) == 16
 
 
 @pytest.mark.parametrize("distractor_keys", [0, 16])

@@ -209,9 +209,13 @@ def draw_draft(corpus: Corpus, rng: random.Random, length: int) -> Draft:
     wording = rng.choice((*WORDINGS, PAPER, PAPER, RULER, RULER))
     kind = draw_kind(rng, wording)
     most = max_needles(length // (4 if kind == "uuid" else 2))
+    source = rng.random()
+    among_distractors = source < 0.35
     num_needles = rng.choice((1, rng.randint(1, most), most))
+    if among_distractors:
+        num_needles = max(num_needles, rng.randint(1, most))
     hidden = _draw_hidden(corpus, rng, wording, kind, num_needles)
-    turns, preamble = _draw_turns(rng, wording, kind, hidden, length)
+    turns, preamble = _draw_turns(rng, wording, kind, hidden, length, ask_all=among_distractors)
     if num_needles < most and rng.random() < 0.25:
         # the key is known, what is told of it is something else
         other = rng.choice([each for each in WORDINGS if each is not wording])
@@ -220,8 +224,7 @@ def draw_draft(corpus: Corpus, rng: random.Random, length: int) -> Draft:
             Hidden(key, value, other.sentence.format(key=key, value=value, kind="number"))
         )
     span, repeat_tokens, distractor_tokens = _draw_text_span(corpus, rng), 0, 0
-    source = rng.random()
-    if source < 0.35:
+    if among_distractors:
         # from a few to nothing else: among few of them the model learns to tell keys apart
         distractor_tokens = round(length ** rng.uniform(0.75, 1.25))
     elif source < 0.45:
@@ -317,12 +320,25 @@ def _draw_hidden(
 
 
 def _draw_turns(
-    rng: random.Random, wording: Wording, kind: str, hidden: Sequence[Hidden], length: int
+    rng: random.Random,
+    wording: Wording,
+    kind: str,
+    hidden: Sequence[Hidden],
+    length: int,
+    *,
+    ask_all: bool,
 ) -> tuple[list[tuple[str, str]], str]:
-    """Questions with answers, and what stands before the haystack."""
+    """Questions with answers, and what stands before the haystack.
+
+    Args:
+        ask_all: for every key in turn. A question costs little beside a haystack that is read
+            once, and it is among distractors that there is most to learn.
+    """
     order = rng.sample(hidden, len(hidden))
     most_keys = 2 if kind == "uuid" else 8 if length >= 1024 else 4
-    if len(order) > 1 and rng.random() < 0.25:
+    if ask_all:
+        groups = [[each] for each in order]
+    elif len(order) > 1 and rng.random() < 0.25:
         groups = [order[: rng.choice((min(len(order), most_keys), rng.randint(2, most_keys)))]]
     else:
         # a long haystack is read once for several questions
