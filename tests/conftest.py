@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
+import warnings
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -66,6 +69,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("gpu"):
             item.add_marker(pytest.mark.skip(reason="no CUDA device here"))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _optional_kernels() -> None:
+    """Imports fla before a test does: what it warns of meanwhile is no error of ours."""
+    if torch.cuda.is_available() and importlib.util.find_spec("fla"):
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            importlib.import_module("fla.ops.simple_gla")
 
 
 @pytest.fixture(params=list(CONFIGS))
