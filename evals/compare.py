@@ -12,9 +12,8 @@ from evals.checkpoint_runs import RunSettings, keys_of, plan_runs, run_checkpoin
 from evals.distributed import Processes
 from evals.runs import RunStore
 from heatmaps.models import ModelRun, labels_of
+from yoco.checkpoints import holds_checkpoint
 from yoco.loading import resolve_path
-
-CHECKPOINT_FILES = ("config.json", "params.json")
 
 
 def compare(
@@ -99,17 +98,20 @@ def is_checkpoint(name: str) -> bool:
         FileNotFoundError: there is nothing of this name.
         ValueError: it is neither.
     """
-    path = resolve_path(name)
+    path = Path(name)
+    if holds_checkpoint(path):
+        return True
+    # also of the name of an embedded checkpoint: results that are here are not run again
+    if path.exists() and _results_files(path):
+        return False
+    if holds_checkpoint(resolve_path(name)):
+        return True
     if not path.exists():
         raise FileNotFoundError(f"no such folder: {name}")
-    if any((path / file).is_file() for file in CHECKPOINT_FILES):
-        return True
-    if not _results_files(path):
-        raise ValueError(
-            f"{name} is neither a checkpoint ({' or '.join(CHECKPOINT_FILES)}) nor results of "
-            "lm-eval (results_*.json): give the folder of one"
-        )
-    return False
+    raise ValueError(
+        f"{name} is neither a checkpoint (config.json or params.json) nor results of lm-eval "
+        "(results_*.json): give the folder of one"
+    )
 
 
 def check_results(name: str, tasks: Iterable[str]) -> None:

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import yoco
-from yoco.loading import resolve_dtype
+from yoco.loading import EMBEDDED, resolve_dtype, resolve_path
 
 GOLDEN = Path(__file__).parent / "data" / "golden" / "official_swa"
 
@@ -18,6 +18,18 @@ def test_the_embedded_checkpoint_has_a_name() -> None:
     assert model.dtype == torch.float32
     assert model.config.receptive_field_tokens is not None
     assert model.kv_bytes_per_token == model.config.kv_elements_per_token * 4
+
+
+def test_results_of_an_embedded_checkpoint_do_not_hide_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "results_2026.json").write_text("{}")
+    assert resolve_path("demo") == EMBEDDED / "demo"
+    assert resolve_path("./demo") == Path("demo") and resolve_path("other") == Path("other")
+    (tmp_path / "demo" / "config.json").write_text("{}")
+    assert resolve_path("demo") == Path("demo")
 
 
 @pytest.mark.parametrize(

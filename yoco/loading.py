@@ -9,7 +9,7 @@ from typing import cast, get_args
 import torch
 from torch import Tensor
 
-from yoco.checkpoints import read_checkpoint
+from yoco.checkpoints import holds_checkpoint, read_checkpoint
 from yoco.kernels import choose_kernels
 from yoco.model import YOCO
 from yoco.rotary import RopePrecision
@@ -31,8 +31,13 @@ def embedded_names() -> list[str]:
 
 
 def resolve_path(path: str | Path) -> Path:
-    """The folder of a checkpoint: `path`, or that of the embedded checkpoint of this name."""
-    if not Path(path).exists() and (EMBEDDED / path).is_dir():
+    """The folder of a checkpoint: `path`, or that of the embedded checkpoint of this name.
+
+    A folder of such a name here comes first if it holds a checkpoint. Results are written into
+    folders that are named after their models, so one that holds none is passed over; "./demo" is
+    that folder, whatever it holds.
+    """
+    if str(path) in embedded_names() and not holds_checkpoint(Path(path)):
         return EMBEDDED / path
     return Path(path)
 

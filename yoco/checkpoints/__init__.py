@@ -1,6 +1,11 @@
 """Checkpoints on disk: three formats, read as one config and tensors under one set of names."""
 
-from yoco.checkpoints.reading import Checkpoint, checkpoint_sha256, read_checkpoint
+from yoco.checkpoints.reading import (
+    Checkpoint,
+    checkpoint_sha256,
+    holds_checkpoint,
+    read_checkpoint,
+)
 from yoco.checkpoints.tensors import check_tensors, expected_shapes
 from yoco.checkpoints.writing import convert, write_checkpoint
 
@@ -10,6 +15,7 @@ __all__ = [
     "checkpoint_sha256",
     "convert",
     "expected_shapes",
+    "holds_checkpoint",
     "read_checkpoint",
     "write_checkpoint",
 ]

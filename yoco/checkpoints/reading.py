@@ -44,6 +44,11 @@ class Checkpoint:
     files: list[Path]
 
 
+def holds_checkpoint(folder: Path) -> bool:
+    """Whether a folder has the file that every checkpoint begins with."""
+    return (folder / official.CONFIG_FILE).is_file() or (folder / HF_CONFIG_FILE).is_file()
+
+
 def read_checkpoint(path: str | Path) -> Checkpoint:
     """The checkpoint in a folder: official, flash-linear-attention's, or our own.
 
@@ -60,12 +65,11 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file: give the folder of the checkpoint")
     is_official = (folder / official.CONFIG_FILE).exists()
-    is_hf = (folder / HF_CONFIG_FILE).exists()
-    if is_official and is_hf:
+    if is_official and (folder / HF_CONFIG_FILE).exists():
         raise ValueError(
             f"{folder} holds both {official.CONFIG_FILE} and {HF_CONFIG_FILE}: leave one of them"
         )
-    if not is_official and not is_hf:
+    if not holds_checkpoint(folder):
         raise FileNotFoundError(
             f"{folder} holds no checkpoint: it must have {official.CONFIG_FILE} (official) or"
             f" {HF_CONFIG_FILE} (flash-linear-attention)"
