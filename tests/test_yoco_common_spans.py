@@ -65,6 +65,27 @@ def test_a_text_that_repeats_itself() -> None:
     assert len(spans) == 2
 
 
+@pytest.mark.parametrize("seed", range(20))
+def test_insertions_in_a_text_that_repeats_itself(seed: int) -> None:
+    """What follows one is written otherwise than elsewhere, as a tokenizer does it."""
+    rng = random.Random(seed)
+    sentence, behind = text(50, 0), text(1, 1)
+
+    def with_insertions() -> Tensor:
+        parts, length = [], 0
+        for size in sorted(rng.sample(range(4_000), 8)):
+            parts += [sentence.repeat(size - length), text(14, rng.randrange(99)), behind]
+            parts += [sentence[1:]]
+            length = size
+        return torch.cat((*parts, sentence.repeat(4_000 - length)))
+
+    source, tokens = with_insertions(), with_insertions()
+    spans = Source(source).common_spans(tokens, least=400)
+    # two insertions are nearer to each other than a span is long
+    assert sum(span.length for span in spans) > len(tokens) - 16 * (400 + 2 * WIDTH)
+    assert len(spans) <= 17
+
+
 def test_what_was_put_in_may_begin_like_what_follows_it() -> None:
     """The match runs one token too far; nothing of the source may be skipped for that."""
     source = text(3_000, 0).repeat(8)

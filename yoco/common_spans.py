@@ -14,6 +14,8 @@ from torch import Tensor
 # Tokens that are looked up together, a power of two: a shorter common stretch is found only at
 # the beginning.
 WIDTH = 64
+# Tokens of the source that the next common stretch may skip without a look at the ones behind it.
+_NEAR = 2 * WIDTH
 # Windows that are hashed and looked up in one go: few at first, since a change is mostly short.
 _FIRST_BLOCK, _LAST_BLOCK = 256, 16_384
 # odd, so that no token is lost to the overflow; 64 bits of the golden ratio, as int64
@@ -90,13 +92,20 @@ class Source:
                 # every window within it would be found again
                 passed = length - WIDTH + 1
                 start, spare = start + passed, spare - passed
+                if place <= source_start + _NEAR:
+                    # and again and again in a text that repeats itself
+                    source_start = max(source_start, place + length - WIDTH)
         return spans if spare >= 0 else []
 
     def _find(
         self, tokens: Tensor, start: int, source_start: int, last: int
     ) -> tuple[int, int] | None:
         """Indices of the next window that both have, at or behind these; None if there is none up
-        to `last`."""
+        to `last`.
+
+        If that skips much of the source, a window begun up to 64 tokens later may skip less: where
+        a text repeats itself, what stands right behind an insertion may do so behind another only.
+        """
         if not len(self._hashes):
             return None
         size = _FIRST_BLOCK
@@ -106,13 +115,21 @@ class Source:
             # the places of one hash ascend, so the last of them is the furthest
             furthest = (high - 1).clamp(min=0)
             is_hit = (self._hashes[furthest] == hashes) & (self._places[furthest] >= source_start)
+            best = None
             for offset in is_hit.nonzero()[:, 0].tolist():
+                if best and start + offset > best[0] + WIDTH:
+                    break
                 low = int(torch.searchsorted(self._hashes, hashes[offset]))
                 places = self._places[low : high[offset]]
                 place = int(places[torch.searchsorted(places, source_start)])
                 window = tokens[start + offset : start + offset + WIDTH]
-                if torch.equal(window, self.tokens[place : place + WIDTH]):
+                if not torch.equal(window, self.tokens[place : place + WIDTH]):
+                    continue
+                if place <= source_start + _NEAR:
                     return start + offset, place
+                best = min(best or (start + offset, place), (start + offset, place), key=sum)
+            if best:
+                return best
             start += size
             size = min(2 * size, _LAST_BLOCK)
         return None
