@@ -99,10 +99,8 @@ def is_checkpoint(name: str) -> bool:
         ValueError: it is neither.
     """
     path = Path(name)
-    if holds_checkpoint(path):
-        return True
-    # also of the name of an embedded checkpoint: results that are here are not run again
-    if path.exists() and _results_files(path):
+    if path.exists() and not holds_checkpoint(path) and _results_files(path):
+        # also under the name of an embedded checkpoint: what is here is not run again
         return False
     if holds_checkpoint(resolve_path(name)):
         return True

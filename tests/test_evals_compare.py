@@ -22,7 +22,7 @@ import evals.checkpoint_runs
 from evals.backend import YOCOLM
 from evals.checkpoint_runs import RunSettings
 from evals.cli import main
-from evals.compare import compare, model_labels
+from evals.compare import compare, is_checkpoint, model_labels
 
 ROOT = Path(__file__).parents[1]
 NUM_RUNS = 2 * 3
@@ -296,6 +296,19 @@ def test_damaged_results_are_named(folder: Path, tmp_path: Path) -> None:
     (tmp_path / "old" / "results_x.json").write_text('{"configs": {"arc_')
     with pytest.raises(ValueError, match=r"results_x.json is no results file .* or cut short"):
         compare([str(tmp_path / "old"), str(folder / "a")], settings(folder), tmp_path / "out")
+
+
+def test_results_here_are_not_run_again_whatever_their_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert is_checkpoint("demo")
+    (tmp_path / "demo").mkdir()
+    assert is_checkpoint("demo")
+    (tmp_path / "demo" / "results_2026.json").write_text("{}")
+    assert not is_checkpoint("demo") and not is_checkpoint("./demo")
+    (tmp_path / "demo" / "config.json").write_text("{}")
+    assert is_checkpoint("demo")
 
 
 def test_labels_are_short_and_unique() -> None:

@@ -65,24 +65,27 @@ def test_a_text_that_repeats_itself() -> None:
     assert len(spans) == 2
 
 
-@pytest.mark.parametrize("seed", range(20))
-def test_insertions_in_a_text_that_repeats_itself(seed: int) -> None:
+@pytest.mark.parametrize(("size", "are_moved"), [(14, True), (14, False), (250, False)])
+@pytest.mark.parametrize("seed", range(10))
+def test_insertions_in_a_text_that_repeats_itself(seed: int, size: int, are_moved: bool) -> None:
     """What follows one is written otherwise than elsewhere, as a tokenizer does it."""
     rng = random.Random(seed)
     sentence, behind = text(50, 0), text(1, 1)
 
-    def with_insertions() -> Tensor:
+    def with_insertions(seeds: range) -> Tensor:
         parts, length = [], 0
-        for size in sorted(rng.sample(range(4_000), 8)):
-            parts += [sentence.repeat(size - length), text(14, rng.randrange(99)), behind]
-            parts += [sentence[1:]]
-            length = size
+        places = sorted(rng.sample(range(4_000), len(seeds)))
+        for place, seed in zip(places, rng.sample(seeds, len(seeds)), strict=True):
+            parts += [sentence.repeat(place - length), text(size, seed), behind, sentence[1:]]
+            length = place
         return torch.cat((*parts, sentence.repeat(4_000 - length)))
 
-    source, tokens = with_insertions(), with_insertions()
+    source = with_insertions(range(10, 18))
+    tokens = with_insertions(range(10, 18) if are_moved else range(20, 28))
     spans = Source(source).common_spans(tokens, least=400)
     # two insertions are nearer to each other than a span is long
-    assert sum(span.length for span in spans) > len(tokens) - 16 * (400 + 2 * WIDTH)
+    hidden = 16 * (400 + 2 * WIDTH) + 8 * size
+    assert sum(span.length for span in spans) > len(tokens) - hidden
     assert len(spans) <= 17
 
 

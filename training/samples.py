@@ -17,27 +17,16 @@ import numpy as np
 
 from tasks.needles import draw_needles
 from training.corpus import Corpus
+from training.drafts import Draft, Hidden, draw_draft, draw_text_span
 from training.tokenizer import BOS, EOS
-from training.wordings import (
-    MAX_DIGITS,
-    PAPER,
-    RULER,
-    WORDINGS,
-    Wording,
-    draw_kind,
-    draw_value,
-    joined,
-)
+from training.wordings import PAPER, draw_value
 
 # Marks of targets. An answer's tokens have its number, from 0 on.
 TEXT, OTHER = -1, -2
 
-MAX_NEEDLES = 16
 # Ordinary text is read in pieces of one of these lengths, so that its likelihood does not jump
 # where the longest piece ends.
 TEXT_LENGTHS = (512, 2_048, 8_192, 16_384)
-# Tokens of a haystack that a needle and its question may take.
-_TOKENS_A_NEEDLE = 64
 _BOUNDARY_SEARCH_TOKENS = 256
 # Lines of distractors that are tokenised together, and what a line has about.
 _LINES_AT_ONCE = 512
@@ -47,39 +36,6 @@ _MAX_DRAFTS = 100
 
 class DoesNotFit(Exception):
     """A draft has more tokens than the sample."""
-
-
-@dataclass(frozen=True)
-class Hidden:
-    """A sentence in the haystack."""
-
-    key: str
-    value: str
-    sentence: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Draft:
-    """What a needle sample consists of, before it has a length.
-
-    Attributes:
-        span: of the corpus, where the haystack is from.
-        repeat_tokens: the haystack is a text of so many tokens, repeated; 0 for running text.
-        wording, kind: of the distractors: sentences like the needles, with other keys.
-        distractor_tokens: how many tokens of the haystack they take the place of; 0 for none.
-        distractor_keys: each tells of one of so many keys; 0 for keys of their own.
-        turns: questions, each with the beginning of its answer, and the answers.
-    """
-
-    span: str
-    repeat_tokens: int = 0
-    wording: Wording = PAPER
-    kind: str = "number"
-    distractor_tokens: int = 0
-    distractor_keys: int = 0
-    preamble: str = ""
-    needles: tuple[Hidden, ...]
-    turns: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
@@ -152,7 +108,7 @@ def training_batch(
     text_length = min(text_length, text_tokens)
     for index in range(text_tokens // text_length if text_length else 0):
         rng = random.Random(f"{seed}/{step}/text/{index}")
-        samples.append(text_sample(corpus, rng, _draw_text_span(corpus, rng), text_length))
+        samples.append(text_sample(corpus, rng, draw_text_span(corpus, rng), text_length))
     return pack(samples)
 
 
@@ -196,50 +152,6 @@ def text_rows(length: int) -> int:
     far behind the beginning.
     """
     return max(min(128, length // 4), min(512, length // 128))
-
-
-def max_needles(length: int) -> int:
-    """How many needles leave room for a haystack and questions in a sample of this length."""
-    return min(MAX_NEEDLES, max(1, length // _TOKENS_A_NEEDLE))
-
-
-def draw_draft(corpus: Corpus, rng: random.Random, length: int) -> Draft:
-    """What a training sample of this length asks and hides."""
-    # the two wordings that others ask in are learned best
-    wording = rng.choice((*WORDINGS, PAPER, PAPER, RULER, RULER))
-    kind = draw_kind(rng, wording)
-    most = max_needles(length // (4 if kind == "uuid" else 2))
-    source = rng.random()
-    among_distractors = source < 0.35
-    num_needles = rng.choice((1, rng.randint(1, most), most))
-    if among_distractors:
-        num_needles = max(num_needles, rng.randint(1, most))
-    hidden = _draw_hidden(corpus, rng, wording, kind, num_needles)
-    turns, preamble = _draw_turns(rng, wording, kind, hidden, length, ask_all=among_distractors)
-    if num_needles < most and rng.random() < 0.25:
-        # the key is known, what is told of it is something else
-        other = rng.choice([each for each in WORDINGS if each is not wording])
-        key, value = rng.choice(hidden).key, draw_value(rng, "number")
-        hidden.append(
-            Hidden(key, value, other.sentence.format(key=key, value=value, kind="number"))
-        )
-    span, repeat_tokens, distractor_tokens = _draw_text_span(corpus, rng), 0, 0
-    if among_distractors:
-        # from a few to nothing else: among few of them the model learns to tell keys apart
-        distractor_tokens = round(length ** rng.uniform(0.75, 1.25))
-    elif source < 0.45:
-        repeat_tokens = rng.randint(24, 96)
-    return Draft(
-        span=span,
-        repeat_tokens=repeat_tokens,
-        wording=wording,
-        kind=kind,
-        distractor_tokens=distractor_tokens,
-        distractor_keys=rng.choice((0, rng.randint(16, 256))),
-        preamble=preamble,
-        needles=tuple(hidden),
-        turns=tuple(turns),
-    )
 
 
 def assemble(corpus: Corpus, draft: Draft, rng: random.Random, length: int) -> Sample:
@@ -287,73 +199,6 @@ def assemble(corpus: Corpus, draft: Draft, rng: random.Random, length: int) -> S
     first = max(1, len(tokens) - len(suffix) - text_rows(length))
     needles = tuple((hidden, offsets[number]) for number, hidden in enumerate(draft.needles))
     return Sample(tokens, marks[first:], needles)
-
-
-def _draw_text_span(corpus: Corpus, rng: random.Random) -> str:
-    if "stdlib" not in corpus.spans:
-        return "texts"
-    return "texts" if rng.random() < 0.67 else "stdlib"
-
-
-def _draw_hidden(
-    corpus: Corpus, rng: random.Random, wording: Wording, kind: str, num_needles: int
-) -> list[Hidden]:
-    """Needles with distinct keys and, where there are enough, distinct values."""
-    values: dict[str, str] = {}
-    while len(values) < num_needles:
-        key = corpus.keys.draw(rng)
-        if values and rng.random() < 0.15:
-            # a near miss: shares a word with a key that is there
-            key = f"{rng.choice(list(values)).split(' ')[0]} {key.split(' ')[-1]}"
-        value = draw_value(rng, kind)
-        if values and kind == "number" and rng.random() < 0.4:
-            # begins like a value that is there: only the key tells which of them goes on how
-            other = rng.choice(list(values.values()))
-            value = (other[: rng.randint(1, len(other))] + value[1:])[:MAX_DIGITS]
-        if value not in values.values():
-            values.setdefault(key, value)
-    starts = "\n" if rng.random() < 0.2 else wording.sentence[0]
-    return [
-        Hidden(key, value, starts + wording.sentence[1:].format(key=key, value=value, kind=kind))
-        for key, value in values.items()
-    ]
-
-
-def _draw_turns(
-    rng: random.Random,
-    wording: Wording,
-    kind: str,
-    hidden: Sequence[Hidden],
-    length: int,
-    *,
-    ask_all: bool,
-) -> tuple[list[tuple[str, str]], str]:
-    """Questions with answers, and what stands before the haystack.
-
-    Args:
-        ask_all: for every key in turn. A question costs little beside a haystack that is read
-            once, and it is among distractors that there is most to learn.
-    """
-    order = rng.sample(hidden, len(hidden))
-    most_keys = 2 if kind == "uuid" else 8 if length >= 1024 else 4
-    if ask_all:
-        groups = [[each] for each in order]
-    elif len(order) > 1 and rng.random() < 0.25:
-        groups = [order[: rng.choice((min(len(order), most_keys), rng.randint(2, most_keys)))]]
-    else:
-        # a long haystack is read once for several questions
-        most_turns = 8 if length >= 16_384 else 4
-        num_turns = 1 if rng.random() < 0.4 else min(len(order), rng.randint(1, most_turns))
-        groups = [[each] for each in order[:num_turns]]
-    turns = [
-        (
-            wording.question([each.key for each in group], kind),
-            " " + joined([each.value for each in group], wording.last_joiner) + ".",
-        )
-        for group in groups
-    ]
-    with_preamble = wording is RULER and length >= 512 and rng.random() < 0.7
-    return turns, wording.preamble(len(groups[0]), kind) if with_preamble else ""
 
 
 def _suffix(corpus: Corpus, turns: Sequence[tuple[str, str]]) -> tuple[np.ndarray, np.ndarray]:

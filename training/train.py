@@ -22,10 +22,11 @@ from torch.utils.data import DataLoader, Dataset
 from training.card import write_card
 from training.corpus import Corpus, load_corpus
 from training.curves import draw_curves
+from training.drafts import max_needles
 from training.loss import Outcome, initialise, outcome
 from training.probe import bits_per_byte, retrieval
 from training.recipe import Recipe
-from training.samples import Batch, max_needles, training_batch
+from training.samples import Batch, training_batch
 from training.state import (
     STATE_FILE,
     Clock,

@@ -6,6 +6,7 @@ Legend: T tokens, S tokens of the source.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -94,7 +95,7 @@ class Source:
                 start, spare = start + passed, spare - passed
                 if place <= source_start + _NEAR:
                     # and again and again in a text that repeats itself
-                    source_start = max(source_start, place + length - WIDTH)
+                    source_start = max(source_start, place + passed)
         return spans if spare >= 0 else []
 
     def _find(
@@ -106,33 +107,36 @@ class Source:
         If that skips much of the source, a window begun up to 64 tokens later may skip less: where
         a text repeats itself, what stands right behind an insertion may do so behind another only.
         """
+        found = next(self._matches(tokens, start, source_start, last), None)
+        if found is None or found[1] <= source_start + _NEAR:
+            return found
+        last = min(last, found[0] + WIDTH)
+        return min([found, *self._matches(tokens, found[0] + 1, source_start, last)], key=sum)
+
+    def _matches(
+        self, tokens: Tensor, start: int, source_start: int, last: int
+    ) -> Iterator[tuple[int, int]]:
+        """Indices of the windows from `start` to `last` that the source has too, each with the
+        first place at or behind `source_start`."""
+        stop = min(last, len(tokens) - WIDTH) + 1
         if not len(self._hashes):
-            return None
+            return
         size = _FIRST_BLOCK
-        while start <= min(last, len(tokens) - WIDTH):
-            hashes = window_hashes(tokens[start : start + size + WIDTH - 1])
+        while start < stop:
+            hashes = window_hashes(tokens[start : min(start + size, stop) + WIDTH - 1])
             high = torch.searchsorted(self._hashes, hashes, right=True)
             # the places of one hash ascend, so the last of them is the furthest
             furthest = (high - 1).clamp(min=0)
             is_hit = (self._hashes[furthest] == hashes) & (self._places[furthest] >= source_start)
-            best = None
             for offset in is_hit.nonzero()[:, 0].tolist():
-                if best and start + offset > best[0] + WIDTH:
-                    break
                 low = int(torch.searchsorted(self._hashes, hashes[offset]))
                 places = self._places[low : high[offset]]
                 place = int(places[torch.searchsorted(places, source_start)])
                 window = tokens[start + offset : start + offset + WIDTH]
-                if not torch.equal(window, self.tokens[place : place + WIDTH]):
-                    continue
-                if place <= source_start + _NEAR:
-                    return start + offset, place
-                best = min(best or (start + offset, place), (start + offset, place), key=sum)
-            if best:
-                return best
+                if torch.equal(window, self.tokens[place : place + WIDTH]):
+                    yield start + offset, place
             start += size
             size = min(2 * size, _LAST_BLOCK)
-        return None
 
 
 def common_length(a: Tensor, b: Tensor) -> int:
