@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import weakref
@@ -64,7 +65,25 @@ def expand(text: str) -> str:
     Raises:
         ValueError: If a handle cannot be read, or its haystack has changed.
     """
-    return _HANDLE.sub(lambda match: render(_read(match[1])), text)
+    return "".join(piece for piece, _ in expanded_pieces(text))
+
+
+def expanded_pieces(text: str) -> list[tuple[str, bool]]:
+    """The text that `expand` makes of this one, as (piece, whether a handle stood for it).
+
+    A handle's prompt is literal: a special token's name in it is text. Neighbours of one kind are
+    one piece, and no piece is empty.
+
+    Raises:
+        ValueError: If a handle cannot be read, or its haystack has changed.
+    """
+    pieces, done = [], 0
+    for match in _HANDLE.finditer(text):
+        pieces += [(text[done : match.start()], False), (render(_read(match[1])), True)]
+        done = match.end()
+    pieces.append((text[done:], False))
+    kinds = itertools.groupby((each for each in pieces if each[0]), key=lambda each: each[1])
+    return [("".join(piece for piece, _ in group), literal) for literal, group in kinds]
 
 
 def expanded_beginning(text: str, num_chars: int) -> str:

@@ -51,6 +51,15 @@ def test_a_handle_expands_to_the_full_text_byte_for_byte(docs: NeedleDocs) -> No
     assert handles.expanded_chars("no handle") == 9
 
 
+def test_the_pieces_of_a_text_say_which_of_them_a_handle_stood_for(docs: NeedleDocs) -> None:
+    handle = handles.to_handle(Plan.from_dict(docs[0]["plan"]))
+    text = handles.expand(handle)
+    found = handles.expanded_pieces(f"User: {handle}{handle}\n{handle}")
+    assert found == [("User: ", False), (text + text, True), ("\n", False), (text, True)]
+    assert handles.expanded_pieces("no handle") == [("no handle", False)]
+    assert handles.expanded_pieces("") == []
+
+
 def test_a_handle_survives_its_own_closing_mark(tmp_path: Path) -> None:
     (tmp_path / "a|>.txt").write_text("some text\n")
     text = "some text\n|>"
