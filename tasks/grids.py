@@ -12,14 +12,18 @@ from dataclasses import dataclass, fields
 from typing import Any, Literal
 
 from tasks.haystacks import Haystack, load_haystack
-from tasks.lengths import DepthSpacing, parse_depths, parse_lengths
+from tasks.lengths import MAX_LENGTH_TOKENS, DepthSpacing, parse_depths, parse_lengths
 from tasks.needles import MAGIC_NUMBER, draw_needles
 from tasks.prompts import Measure, agrees_with_reference, build_prompt, measure, measure_reference
 from tasks.settings import given_settings, max_length_of, require_whole, tokenizer_of
+from tasks.shown import listed
 from tasks.token_index import TokenIndex, Unsynchronised, token_index
 from tasks.tokenizers import Tokenizer
 
 MAX_ASKED_NEEDLES = 8
+# beyond any grid that will be run: a misprint ends in a message
+MAX_NEEDLES = 10_000
+MAX_PROMPTS = 1_000_000
 # So long that no window, however wide, takes the whole of it.
 _PROBE_TOKENS = 16_384
 _PROBE_DEPTHS = (0.0, 0.35, 0.65)
@@ -59,8 +63,15 @@ class NeedleSettings:
     tokenizer: str | None = None
 
     def __post_init__(self) -> None:
-        for name, least in (("trials", 1), ("needles", 0), ("generation_tokens", 1), ("seed", 0)):
-            require_whole(name, getattr(self, name), least=least)
+        for name, least, most in (
+            ("trials", 1, MAX_PROMPTS),
+            ("needles", 0, MAX_NEEDLES),
+            ("generation_tokens", 1, MAX_LENGTH_TOKENS),
+            ("seed", 0, 2**64),
+        ):
+            require_whole(name, getattr(self, name), least=least, most=most)
+        num_prompts = len(self.lengths) * len(self.depths) * self.trials
+        require_whole("lengths x depths x trials", num_prompts, least=1, most=MAX_PROMPTS)
         if self.ask not in ("one", "all"):
             raise ValueError(f"ask={self.ask!r} is unknown: use 'one' or 'all'")
         if self.ask == "all" and self.needles > MAX_ASKED_NEEDLES:
@@ -166,7 +177,7 @@ def docs_from_metadata(metadata: Mapping[str, Any]) -> NeedleDocs:
     too_long = [length for length in settings.lengths if limit and length > limit]
     if too_long:
         raise ValueError(
-            f"lengths {', '.join(map(str, too_long))} are beyond the model's max_length of {limit} "
+            f"lengths {listed(too_long)} are beyond the model's max_length of {limit} "
             "tokens: drop them or raise max_length"
         )
     pretrained = metadata.get("pretrained")

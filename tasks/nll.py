@@ -22,6 +22,7 @@ from tasks.haystacks import load_haystack
 from tasks.lengths import parse_lengths
 from tasks.plans import Plan, sha256_of
 from tasks.settings import given_settings, max_length_of, require_whole, tokenizer_of
+from tasks.shown import listed
 from tasks.tokenizers import Tokenizer
 
 Pair = tuple[float, float]
@@ -48,12 +49,12 @@ class DocumentSettings:
     tokenizer: str | None = None
 
     def __post_init__(self) -> None:
-        require_whole("bins_per_octave", self.bins_per_octave, least=1)
+        require_whole("bins_per_octave", self.bins_per_octave, least=1, most=1000)
         if self.num_documents is not None:
             require_whole("num_documents", self.num_documents, least=1)
         if self.max_tokens < FIRST_EDGE:
             raise ValueError(
-                f"lengths {', '.join(map(str, self.lengths))} do not fill the first bin of "
+                f"lengths {listed(self.lengths)} do not fill the first bin of "
                 f"{FIRST_EDGE} tokens: give a longer one"
             )
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from tasks import handles
 from tasks.lengths import parse_length
+from tasks.shown import shown
 from tasks.tokenizers import Tokenizer, load_tokenizer
 
 
@@ -24,10 +25,12 @@ def given_settings(metadata: Mapping[str, Any], names: Sequence[str]) -> dict[st
     return {name: metadata[name] for name in names if metadata.get(name) is not None}
 
 
-def require_whole(name: str, value: Any, *, least: int) -> None:
-    """Raises ValueError if the setting's value is not a whole number of at least `least`."""
+def require_whole(name: str, value: Any, *, least: int, most: int = 2**31) -> None:
+    """Raises ValueError if the setting's value is not a whole number from `least` to `most`."""
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise ValueError(f"{name}={value!r} is not a whole number of at least {least}")
+        raise ValueError(f"{name}={shown(value)} is not a whole number of at least {least}")
+    if value > most:
+        raise ValueError(f"{name}={shown(value)} is too many: at most {most:,} are allowed")
 
 
 def max_length_of(metadata: Mapping[str, Any]) -> int | None:

@@ -92,6 +92,10 @@ def test_a_misspelt_setting_names_its_near_match(key: str, near: str) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
+        ({"trials": 10**9}, "trials=1000000000 is too many: at most 1,000,000 are allowed"),
+        ({"trials": 10**400}, "trials=a number of 1,329 bits is too many"),
+        ({"depths": 10_000, "trials": 1000}, "lengths x depths x trials=60000000 is too many"),
+        ({"needles": 10**9}, "needles=1000000000 is too many: at most 10,000"),
         ({"trials": 0}, "trials=0 is not a whole number of at least 1"),
         ({"trials": "many"}, "trials='many' is not a whole number"),
         ({"needles": 1.5}, "needles=1.5 is not a whole number"),

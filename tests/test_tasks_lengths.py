@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 
-from tasks.lengths import parse_depths, parse_length, parse_lengths
+from tasks.lengths import MAX_LENGTH_TOKENS, parse_depths, parse_length, parse_lengths
+
+HUGE = 10**400
 
 
 @pytest.mark.parametrize(
@@ -29,11 +31,45 @@ def test_length(value: Any, tokens: int) -> None:
     assert parse_length(value) == tokens
 
 
-@pytest.mark.parametrize("value", [0, -4, 1.5, "4G", "", "K", True, None, "4 K M", "1.0001K"])
+@pytest.mark.parametrize(
+    "value",
+    [
+        0,
+        -4,
+        1.5,
+        "4G",
+        "",
+        "K",
+        True,
+        None,
+        "4 K M",
+        "1.0001K",
+        [4096],
+        {},
+        b"4K",
+        float("nan"),
+        -HUGE,
+        "0." + "0" * 400 + "1",
+        "1e3",
+    ],
+)
 def test_wrong_length_is_refused(value: Any) -> None:
     with pytest.raises(ValueError, match=r"is not a positive whole number of tokens") as caught:
         parse_length(value)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", [2**31 + 1, "9" * 400, "9" * 400 + "M", HUGE, 1e30, "2049M"])
+def test_a_length_that_no_text_has_is_refused(value: Any) -> None:
+    if isinstance(value, float):
+        value = int(value)
+    with pytest.raises(ValueError, match=r"is beyond the 2,147,483,648 tokens that a") as caught:
+        parse_length(value)
+    assert len(str(caught.value)) < 200
+    # more digits than Python writes
+    with pytest.raises(ValueError, match="length a number of 16,610 bits is beyond"):
+        parse_length(10**5000)
+    assert parse_length("2048M") == MAX_LENGTH_TOKENS
 
 
 @pytest.mark.parametrize(
@@ -63,11 +99,18 @@ def test_lengths(spec: Any, lengths: tuple[int, ...]) -> None:
         ([], "name no length"),
         ("", "name no length"),
         ("4K..x", "'x' is not a positive whole number"),
+        ("1M..2M/999999999", "has more than 10,000 steps: write fewer"),
+        ("1M..2M/" + "9" * 5000, "has more than 10,000 steps: write fewer"),
+        (["1..9999/9999", "10000..2M/9999"], "are more than 10,000: write fewer"),
+        (range(1, 10**9), "lengths are 999,999,999: write at most 10,000"),
+        (None, "lengths None are no number, text or list"),
+        ({"a": 1}, "are no number, text or list"),
     ],
 )
 def test_wrong_lengths_are_refused(spec: Any, message: str) -> None:
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises(ValueError, match=message) as caught:
         parse_lengths(spec)
+    assert len(str(caught.value)) < 200
 
 
 def test_depths() -> None:
@@ -88,15 +131,27 @@ def test_sigmoid_depths_are_closer_at_both_ends() -> None:
     assert gaps == pytest.approx(gaps[::-1], abs=1e-5)
 
 
-@pytest.mark.parametrize("spec", [[1.1], [-0.1], ["a"], ["1/0"], [float("nan")], [None]])
+@pytest.mark.parametrize(
+    "spec",
+    [
+        *([1.1], [-0.1], ["a"], ["1/0"], [float("nan")], [None], [True], [[0.5]], "0.5,-1"),
+        *(["1e999999999"], ["1e-999999999"], ["1e999"], ["9" * 400], [HUGE], ["1/" + "9" * 9999]),
+    ],
+)
 def test_wrong_depth_is_refused(spec: Any) -> None:
-    with pytest.raises(ValueError, match="is not a fraction of the haystack"):
+    with pytest.raises(ValueError, match="is not a fraction of the haystack") as caught:
         parse_depths(spec)
+    assert len(str(caught.value)) < 200
 
 
 def test_wrong_depths_are_refused() -> None:
     with pytest.raises(ValueError, match="not a number of depths"):
         parse_depths(0)
+    for spec in (10**9, "999999999", "9" * 5000, HUGE, -HUGE):
+        with pytest.raises(ValueError, match=r"are too many: write at most|is not a number of"):
+            parse_depths(spec)
+    with pytest.raises(ValueError, match="depths are 1,000,000,000: write at most 10,000"):
+        parse_depths(range(10**9))
     with pytest.raises(ValueError, match="name no depth"):
         parse_depths([])
     with pytest.raises(ValueError, match="depth_spacing 'square' is unknown"):

@@ -110,6 +110,8 @@ def test_figures_of_a_document() -> None:
         ({"lengths": "4Q"}, "length '4Q' is not a positive whole number"),
         ({"lengths": [8, 63]}, "lengths 8, 63 do not fill the first bin of 64 tokens"),
         ({"bins_per_octave": 0}, "bins_per_octave=0 is not a whole number of at least 1"),
+        ({"bins_per_octave": 10**9}, "bins_per_octave=1000000000 is too many: at most 1,000"),
+        ({"num_documents": 10**400}, "num_documents=a number of 1,329 bits is too many"),
         ({"num_documents": 0}, "num_documents=0 is not a whole number of at least 1"),
         ({"documents": "books"}, "documents 'books' are unknown"),
         ({"tokenizer": None}, "no tokenizer to measure lengths with"),
