@@ -1,4 +1,4 @@
-"""A few cases of every reader's sweep, and that the sandbox sees what it is there for.
+"""That the sandbox of the sweep sees what it is there for.
 
 The whole sweep, 200 cases per reader, is `python tests/fuzz`.
 """
@@ -9,30 +9,11 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import pytest
 import sandbox
-
-# a few cases of each; all readers that are not here have cases that end badly still
-READERS = ("official",)
-NUM_CASES = 5
-
-
-def test_nothing_ends_badly() -> None:
-    """No traceback, no hang, nothing written elsewhere, no code run."""
-    sweep = [sys.executable, str(Path(__file__).parent), "--json"]
-    command = [*sweep, "--readers", ",".join(READERS), "--cases", str(NUM_CASES)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
-    bad = [o for o in outcomes if o["faults"] or o["end"] not in ("read", "refused")]
-    assert not bad, done.stderr
-    assert done.returncode == 0, done.stderr
-    # some variants are harmless, most are not
-    assert len(outcomes) == len(READERS) * NUM_CASES
-    assert sum(o["end"] == "refused" for o in outcomes) > len(outcomes) / 3
 
 
 def _wrote(folder: Path, output: Path) -> None:
