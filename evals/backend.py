@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import logging
-import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
@@ -125,14 +124,7 @@ class YOCOLM(TemplateLM):
     ) -> YOCOLM:
         """The backend of `--model_args`, which win over `--batch_size` and `--device`."""
         known = list(inspect.signature(cls.__init__).parameters)[1:]
-        try:
-            return cls(**merged_model_args(arg_dict, additional_config, known))
-        except (ValueError, OSError, ImportError) as error:
-            # under lm_eval's command a user's error is one line; a program gets the exception
-            if "lm_eval._cli" not in sys.modules:
-                raise
-            print(f"yoco: {error}", file=sys.stderr)
-            raise SystemExit(2) from error
+        return cls(**merged_model_args(arg_dict, additional_config, known))
 
     @classmethod
     def create_from_arg_string(

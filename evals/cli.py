@@ -10,6 +10,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from evals.user_errors import USER_ERRORS, one_line
+
 # of the demo: a grid that two cores finish in two minutes
 DEMO_SETTINGS = {"lengths": ["4K", "16K", "64K", "256K", "1M"], "depths": 11, "trials": 1}
 QUICK_SETTINGS = {"lengths": ["1K", "2K"], "depths": 3, "trials": 1}
@@ -32,10 +34,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         # who reads our output (`| head`) has seen enough; what is left goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
-    except (ValueError, TypeError, OSError, ImportError) as error:
+    except USER_ERRORS as error:
         if options.traceback:
             raise
-        print(f"yoco {options.command}: {error}", file=sys.stderr)
+        print(f"yoco {options.command}: {one_line(error)}", file=sys.stderr)
         return 2
 
 

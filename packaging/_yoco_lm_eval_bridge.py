@@ -123,7 +123,56 @@ def _add_task_folder(module) -> None:
     module.TaskManager.__init__ = __init__
 
 
-_HOOKS = {"lm_eval.models": _register_backend, "lm_eval.tasks.manager": _add_task_folder}
+def _shorten_errors(module) -> None:
+    # The command's two steps; a program that calls simple_evaluate comes through neither.
+    for step in ("parse_args", "execute"):
+        setattr(module.HarnessCLI, step, _in_one_line(getattr(module.HarnessCLI, step)))
+
+
+def _in_one_line(step):
+    """A step of lm_eval's command that ends in one line where the user can mend it.
+
+    So for errors of our own model and tasks only. LMEVAL_LOG_LEVEL=DEBUG shows the traceback.
+    """
+    import functools
+
+    @functools.wraps(step)
+    def run(*args, **kwargs):
+        try:
+            return step(*args, **kwargs)
+        except (ValueError, OSError, ImportError) as error:
+            if os.environ.get("LMEVAL_LOG_LEVEL", "").upper() == "DEBUG" or not _is_ours(error):
+                raise
+            from evals.user_errors import one_line
+
+            print(f"yoco: {one_line(error)}", file=sys.stderr)
+            raise SystemExit(2) from error
+
+    return run
+
+
+def _is_ours(error) -> bool:
+    """Whether lm_eval's command runs our model, or the error came through our code."""
+    from itertools import pairwise
+
+    try:
+        folders = tuple(os.path.join(folder_of(package), "") for package in _MARKERS)
+    except ImportError:
+        return False
+    asked = {("--model", "yoco"), ("-M", "yoco")}
+    if "--model=yoco" in sys.argv or not asked.isdisjoint(pairwise(sys.argv)):
+        return True
+    step = error.__traceback__
+    while step and not step.tb_frame.f_code.co_filename.startswith(folders):
+        step = step.tb_next
+    return step is not None
+
+
+_HOOKS = {
+    "lm_eval.models": _register_backend,
+    "lm_eval.tasks.manager": _add_task_folder,
+    "lm_eval._cli.harness": _shorten_errors,
+}
 
 
 class _Finder:
@@ -161,4 +210,6 @@ def _extend(module) -> None:
 
 
 def _say(message: str) -> None:
-    print(f"yoco-evals: {message}", file=sys.stderr)
+    # A folder's name may hold what would move the cursor.
+    shown = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in message)
+    print(f"yoco-evals: {shown}", file=sys.stderr)

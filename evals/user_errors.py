@@ -1,0 +1,25 @@
+"""A user's error, as the one line that a terminal shows of it."""
+
+from __future__ import annotations
+
+import re
+
+from heatmaps.printable import printable
+
+# what an argument, a file or a missing package can cause; everything else is a fault of ours
+USER_ERRORS = (ValueError, OSError, ImportError)
+MOST_CHARS = 1000
+_LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
+
+
+def one_line(error: BaseException) -> str:
+    """The error's message in one line that does nothing to a terminal.
+
+    Of a long one the beginning and the end are kept: what is wrong, and what to do.
+    """
+    message = printable(_LINE_BREAK.sub(" ", str(error).strip()))
+    if len(message) > MOST_CHARS:
+        kept = MOST_CHARS // 2
+        message = f"{message[:kept]} ... {message[-kept:]}"
+    # a bare exception of some library has no message
+    return message or type(error).__name__
