@@ -27,7 +27,6 @@ from evals.reading_order import LOOKED_AT, code_points, sharing_order
 from evals.scoring import Tokens, group_by_context, score_batch
 from tasks import handles
 from tasks.tokenizers import load_tokenizer
-from yoco.checkpoints import checkpoint_sha256
 from yoco.loading import resolve_path
 
 logger = logging.getLogger(__name__)
@@ -60,6 +59,7 @@ class YOCOLM(TemplateLM):
             an error.
         share: whether a long prompt uses what an earlier one with the same text left in the KV
             cache; results change by rounding only.
+        allow_nonfinite: whether weights that are NaN or Inf are loaded, instead of refused.
         trust_remote_code: what `lm_eval --trust_remote_code` passes; nothing here runs such code.
 
     Raises:
@@ -81,6 +81,7 @@ class YOCOLM(TemplateLM):
         backend: str = "auto",
         truncation: str | None = None,
         share: bool = True,
+        allow_nonfinite: bool = False,
         trust_remote_code: bool = False,
     ) -> None:
         super().__init__()
@@ -96,7 +97,12 @@ class YOCOLM(TemplateLM):
         self.share = one_of("share", share, (True, False))
         path = resolve_path(self.pretrained)
         self.model = yoco.load(
-            path, device=device, dtype=dtype, rope_precision=rope_precision, backend=backend
+            path,
+            device=device,
+            dtype=dtype,
+            rope_precision=rope_precision,
+            backend=backend,
+            allow_nonfinite=one_of("allow_nonfinite", allow_nonfinite, (True, False)),
         )
         if chunk_size is None:
             chunk_size = CHUNK_SIZE[self.device.type]
@@ -174,7 +180,7 @@ class YOCOLM(TemplateLM):
             "model_num_parameters": sum(p.numel() for p in model.parameters()),
             "model_dtype": str(model.dtype).removeprefix("torch."),
             "model_device": str(model.device),
-            "model_sha": checkpoint_sha256(resolve_path(self.pretrained)),
+            "model_sha": model.checkpoint_sha256,
             "model_config": model.config.to_dict(),
             "tokenizer_sha": self.text.hash,
             "kernels": model.kernels.names,

@@ -156,6 +156,8 @@ def _add_model(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--backend", choices=["auto", "reference", "torch", "fla"], help="kernels")
     group.add_argument("--share", action=argparse.BooleanOptionalAction,
                        help="read once what prompts have in common (the default)")  # fmt: skip
+    group.add_argument("--allow-nonfinite", action="store_true", default=None,
+                       help="load weights that are NaN or Inf (default: refuse them)")  # fmt: skip
     group.add_argument("--batch-size", default="auto", help="prompts run together")
 
 
@@ -180,7 +182,7 @@ def _demo(options: argparse.Namespace) -> int:
 
 def _model_args(options: argparse.Namespace) -> dict[str, Any]:
     names = ("tokenizer", "device", "dtype", "chunk_size", "max_length", "rope_precision", "share")
-    return {name: getattr(options, name) for name in (*names, "backend")}
+    return {name: getattr(options, name) for name in (*names, "backend", "allow_nonfinite")}
 
 
 def _needle(options: argparse.Namespace) -> int:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from checkpoint_samples import write_model
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import TemplateLM
+from safetensors.torch import load_file, save_file
 
 from evals.backend import YOCOLM
 from evals.generation import GenerationOptions, _before, _stop_ids
 from yoco import YOCO, Sampling
+from yoco.checkpoints import checkpoint_sha256
+from yoco.loading import EMBEDDED
 
 # of a log-likelihood in nats, summed over tens of tokens
 TOLERANCE = 2e-3
@@ -292,4 +297,25 @@ def test_the_record_of_a_run_names_the_checkpoint(lm: YOCOLM) -> None:
     assert len(info["model_sha"]) == len(info["tokenizer_sha"]) == 64
     assert info["model_num_parameters"] == sum(p.numel() for p in lm.model.parameters())
     assert info["kernels"]["window_attention"] == "sdpa"
+    assert info["model_sha"] == checkpoint_sha256(EMBEDDED / "demo")
     assert (lm.rank, lm.world_size) == (0, 1)
+
+
+def test_the_record_is_of_the_weights_that_were_loaded(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model")
+    expected = checkpoint_sha256(folder)
+    lm = YOCOLM(str(folder), device="cpu")
+    shutil.rmtree(folder)
+    assert lm.get_model_info()["model_sha"] == expected
+
+
+def test_weights_that_are_not_finite_are_loaded_only_if_asked_for(tmp_path: Path) -> None:
+    folder = write_model(tmp_path / "model")
+    weights = load_file(folder / "model.safetensors")
+    weights["layer_norm.weight"][0] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ValueError, match=r"NaN or Inf in 1 tensor \(layer_norm.weight: 1\)"):
+        YOCOLM(str(folder), device="cpu")
+    assert YOCOLM(str(folder), device="cpu", allow_nonfinite=True).model.dtype == torch.float32
+    with pytest.raises(ValueError, match="allow_nonfinite is 'yes': it must be one of True, Fal"):
+        YOCOLM(str(folder), device="cpu", allow_nonfinite="yes")  # pyright: ignore[reportArgumentType]

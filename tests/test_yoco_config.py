@@ -52,6 +52,23 @@ def test_integers_where_floats_belong_make_the_same_config():
     assert json.dumps(config.to_dict()) == json.dumps(SLIDING.to_dict())
 
 
+@pytest.mark.parametrize(
+    ("stated", "held", "ends"),
+    [
+        (None, None, ()),
+        ([], None, ()),
+        (2, 2, (2,)),
+        ([2], 2, (2,)),
+        ([5, 2, 5], (5, 2), (5, 2)),
+    ],
+)
+def test_one_form_of_the_ends(stated, held, ends):
+    config = YOCOConfig.from_dict(SLIDING.to_dict() | {"eos_token_id": stated})
+    assert (config.eos_token_id, config.eos_token_ids) == (held, ends)
+    assert YOCOConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
+    assert isinstance(config.to_dict()["eos_token_id"], list) == (len(ends) > 1)
+
+
 def test_frozen():
     with pytest.raises(dataclasses.FrozenInstanceError):
         SLIDING.dim = 32  # pyright: ignore[reportAttributeAccessIssue]
@@ -82,7 +99,9 @@ def test_frozen():
         (SLIDING, {"cross_rope": {"theta": 1.0}}, "cross_rope is {'theta': 1.0}: it must be a"),
         (SLIDING, {"max_length": 0}, "max_length is 0: it must be a positive integer or None"),
         (SLIDING, {"bos_token_id": 128}, "bos_token_id is 128: it must be None or an integer"),
-        (SLIDING, {"eos_token_id": [1, 2]}, "eos_token_id is [1, 2]: it must be None or an"),
+        (SLIDING, {"eos_token_id": [1, 128]}, "eos_token_id is [1, 128]: it must be None or an"),
+        (SLIDING, {"eos_token_id": [True]}, "eos_token_id is [True]: it must be None or an"),
+        (SLIDING, {"eos_token_id": "2"}, "eos_token_id is '2': it must be None or an integer"),
     ],
 )
 def test_refusals(base, changes, message):

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 
 import yoco
+from yoco.checkpoints import checkpoint_sha256
 from yoco.loading import EMBEDDED, resolve_dtype, resolve_path
 
 GOLDEN = Path(__file__).parent / "data" / "golden" / "official_swa"
+DEMO_SHA256 = "ccfc510740643dc3a684768c4538b6b50cc6d369fff1d31429083086875dab3e"
 
 
 def test_the_embedded_checkpoint_has_a_name() -> None:
@@ -18,6 +21,8 @@ def test_the_embedded_checkpoint_has_a_name() -> None:
     assert model.dtype == torch.float32
     assert model.config.receptive_field_tokens is not None
     assert model.kv_bytes_per_token == model.config.kv_elements_per_token * 4
+    # recorded in results that exist
+    assert model.checkpoint_sha256 == DEMO_SHA256 == checkpoint_sha256(EMBEDDED / "demo")
 
 
 def test_results_of_an_embedded_checkpoint_do_not_hide_it(
@@ -42,7 +47,7 @@ def test_results_of_an_embedded_checkpoint_do_not_hide_it(
         ({"backend": "fast"}, "backend is 'fast'"),
     ],
 )
-def test_refused(options: dict[str, str], message: str) -> None:
+def test_refused(options: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         yoco.load(GOLDEN, **{"device": "cpu", **options})
 

@@ -88,6 +88,8 @@ class YOCOConfig:
             epsilon is 1e-5 whatever `norm_eps` is, as in flash-linear-attention.
         gate_logit_normalizer: divides the log-decay of gated retention.
         max_length: tokens that the model was made for; None where the checkpoint does not say.
+        eos_token_id: what ends a text: an id, several, or None. One id in a list is that id, and an
+            empty list is None, so that a model has one form and one hash.
 
     Raises:
         ValueError: a value is out of its range, or two do not go together.
@@ -114,7 +116,7 @@ class YOCOConfig:
     tie_word_embeddings: bool = False
     max_length: int | None = None
     bos_token_id: int | None = None
-    eos_token_id: int | None = None
+    eos_token_id: int | tuple[int, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in (
@@ -136,16 +138,29 @@ class YOCOConfig:
             raise ValueError(
                 f"max_length is {self.max_length!r}: it must be a positive integer or None"
             )
-        for name in ("bos_token_id", "eos_token_id"):
-            value = getattr(self, name)
-            if value is not None and not (_is_int(value, 0) and value < self.vocab_size):
-                raise ValueError(
-                    f"{name} is {value!r}: it must be None or an integer of 0..vocab_size-1,"
-                    f" here 0..{self.vocab_size - 1}"
-                )
+        self._require_special_tokens()
         self._require_heads("n_self_heads", "n_self_kv_heads")
         self._require_heads("n_attn_heads", "n_attn_kv_heads")
         self._require_mixer()
+
+    def _require_special_tokens(self) -> None:
+        bos, eos = self.bos_token_id, self.eos_token_id
+        if bos is not None and not self._is_token(bos):
+            raise ValueError(
+                f"bos_token_id is {bos!r}: it must be None or an integer of 0..vocab_size-1, here"
+                f" 0..{self.vocab_size - 1}"
+            )
+        ends = eos if isinstance(eos, (list, tuple)) else () if eos is None else (eos,)
+        if not all(map(self._is_token, ends)):
+            raise ValueError(
+                f"eos_token_id is {eos!r}: it must be None or an integer of 0..vocab_size-1, here"
+                f" 0..{self.vocab_size - 1}, or a list of such"
+            )
+        ends = tuple(dict.fromkeys(ends))
+        object.__setattr__(self, "eos_token_id", ends if len(ends) > 1 else next(iter(ends), None))
+
+    def _is_token(self, value: object) -> bool:
+        return _is_int(value, 0) and value < self.vocab_size  # pyright: ignore[reportOperatorIssue]
 
     def _require_heads(self, heads: str, kv_heads: str) -> None:
         num_heads, num_kv_heads = getattr(self, heads), getattr(self, kv_heads)
@@ -182,6 +197,12 @@ class YOCOConfig:
             raise ValueError("self_qkv_bias is True with mixer 'gated_retention': it must be False")
 
     @property
+    def eos_token_ids(self) -> tuple[int, ...]:
+        """Every id that ends a text; empty where the checkpoint does not say."""
+        eos = self.eos_token_id
+        return eos if isinstance(eos, tuple) else () if eos is None else (eos,)
+
+    @property
     def self_head_dim(self) -> int:
         """Width of a self-decoder head."""
         return self.dim // self.n_self_heads
@@ -210,7 +231,10 @@ class YOCOConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """The config as JSON types; `from_dict` reads it back."""
-        return dataclasses.asdict(self)
+        values = dataclasses.asdict(self)
+        if isinstance(self.eos_token_id, tuple):
+            values["eos_token_id"] = list(self.eos_token_id)
+        return values
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -7,9 +7,8 @@ from pathlib import Path
 from typing import cast, get_args
 
 import torch
-from torch import Tensor
 
-from yoco.checkpoints import holds_checkpoint, read_checkpoint
+from yoco.checkpoints import holds_checkpoint, load_weights, read_checkpoint
 from yoco.kernels import choose_kernels
 from yoco.model import YOCO
 from yoco.rotary import RopePrecision
@@ -88,6 +87,7 @@ def load(
     dtype: str | torch.dtype = "auto",
     rope_precision: str = "float64",
     backend: str = "auto",
+    allow_nonfinite: bool = False,
 ) -> YOCO:
     """Returns the model of a checkpoint, in evaluation mode.
 
@@ -98,11 +98,12 @@ def load(
         dtype: "auto" (as stored on a GPU, float32 on a CPU), or a dtype's name.
         rope_precision: "float64", or "reference" for the official angle arithmetic.
         backend: kernels, a key of `yoco.kernels.BACKENDS`.
+        allow_nonfinite: load weights that are NaN or Inf, or become Inf in `dtype`.
 
     Raises:
         FileNotFoundError: the folder or one of its files is missing.
         ValueError: the checkpoint is of an unsupported variant or its tensors do not fit its
-            config; an argument is not among those allowed.
+            config; a weight is not finite; an argument is not among those allowed.
     """
     if rope_precision not in get_args(RopePrecision):
         allowed = ", ".join(get_args(RopePrecision))
@@ -114,13 +115,9 @@ def load(
     kernels = choose_kernels(backend, device, dtype, checkpoint.config.head_dims)
     with torch.device("meta"):
         model = YOCO(checkpoint.config, rope_precision=cast("RopePrecision", rope_precision))
-
-    def placed(tensor: Tensor) -> Tensor:
-        # a file that is mapped into memory must not stay so: it may change while we run
-        return tensor.to(device, dtype, copy=True)
-
-    tensors = {name: placed(tensor) for name, tensor in checkpoint.tensors.items()}
-    model.load_state_dict(tensors, assign=True)
+    weights = load_weights(checkpoint, device, dtype, allow_nonfinite=allow_nonfinite)
+    model.load_state_dict(weights.tensors, assign=True)
+    model.checkpoint_sha256 = weights.sha256
     model.kernels = kernels
     logger.info("%s: %s on %s, kernels %s", path, dtype, device, kernels.names)
     return model.eval().requires_grad_(False)

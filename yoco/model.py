@@ -66,12 +66,17 @@ class YOCO(nn.Module):
     Args:
         config: the architecture.
         rope_precision: "float64" angles, or "reference" for the official arithmetic.
+
+    Attributes:
+        checkpoint_sha256: of the checkpoint that the weights were loaded from, taken then; None
+            for a model made otherwise.
     """
 
     def __init__(self, config: YOCOConfig, *, rope_precision: RopePrecision = "float64") -> None:
         super().__init__()
         self.config = config
         self.rope_precision: RopePrecision = rope_precision
+        self.checkpoint_sha256: str | None = None
         self.embed_tokens = nn.Embedding(config.vocab_size, config.dim)
         self.self_decoder = SelfDecoder(config)
         self.cross_decoder = CrossDecoder(config)

@@ -208,7 +208,7 @@ def config_to_fla(config: YOCOConfig) -> dict[str, Any] | None:
         "max_position_embeddings": config.max_length,
         "norm_eps": config.norm_eps,
         "bos_token_id": config.bos_token_id,
-        "eos_token_id": config.eos_token_id,
+        "eos_token_id": config.to_dict()["eos_token_id"],
         "tie_word_embeddings": config.tie_word_embeddings,
         "self_decoder_attn": {
             **IRRELEVANT_SELF,

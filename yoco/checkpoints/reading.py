@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,6 +39,10 @@ class Checkpoint:
     tensors: dict[str, Tensor]
     format: Format
     files: list[Path]
+
+    def stored_name(self, name: str) -> str:
+        """What the files call the tensor of this canonical name."""
+        return fla.fla_name(name) if self.format == "fla" else name
 
 
 def holds_checkpoint(folder: Path) -> bool:
@@ -131,30 +132,3 @@ def _without_tied_head(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
 
 def _are_equal(a: Tensor, b: Tensor) -> bool:
     return a.dtype == b.dtype and torch.equal(a, b)
-
-
-def checkpoint_sha256(path: str | Path) -> str:
-    """SHA-256, in hex, over config and weights: what the model computes, not how it is stored.
-
-    The same for a checkpoint in any of the formats, in one file or in shards. The tokenizer is no
-    part of it. The weights are streamed, one tensor mapped into memory after the other.
-
-    Raises:
-        FileNotFoundError, ValueError: as `read_checkpoint`.
-    """
-    checkpoint = read_checkpoint(path)
-    digest = hashlib.sha256(_line(_stated(checkpoint.config)))
-    for name, tensor in sorted(checkpoint.tensors.items()):
-        digest.update(_line([name, str(tensor.dtype), list(tensor.shape)]))
-        digest.update(tensor.contiguous().view(-1).view(torch.uint8).numpy().data)
-    return digest.hexdigest()
-
-
-def _stated(config: YOCOConfig) -> dict[str, Any]:
-    # Without the defaults, so that an option added later leaves the hash of other models alone.
-    defaults = {field.name: field.default for field in dataclasses.fields(config)}
-    return {name: x for name, x in config.to_dict().items() if x != defaults[name]}
-
-
-def _line(value: object) -> bytes:
-    return json.dumps(value, sort_keys=True).encode() + b"\n"

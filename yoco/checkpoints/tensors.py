@@ -101,16 +101,17 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[in
         if tensor.dtype not in DTYPES
     ]
     faults = [
-        _first_few("missing", (name for name in expected if name not in tensors)),
-        _first_few("unexpected", (name for name in tensors if name not in expected)),
-        _first_few("misshapen", misshapen),
-        _first_few("not floating point", unsupported),
+        first_few("missing", (name for name in expected if name not in tensors)),
+        first_few("unexpected", (name for name in tensors if name not in expected)),
+        first_few("misshapen", misshapen),
+        first_few("not floating point", unsupported),
     ]
     if any(faults):
         raise ValueError(f"tensors do not fit the config: {'; '.join(filter(None, faults))}")
 
 
-def _first_few(kind: str, names: Iterable[str]) -> str:
+def first_few(kind: str, names: Iterable[str]) -> str:
+    """How many there are of a kind, and the first of them: "5 missing (a, b, c, ...)"."""
     names = list(names)
     if not names:
         return ""
