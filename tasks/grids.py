@@ -15,7 +15,7 @@ from tasks.haystacks import Haystack, load_haystack
 from tasks.lengths import MAX_LENGTH_TOKENS, DepthSpacing, parse_depths, parse_lengths
 from tasks.needles import MAGIC_NUMBER, draw_needles
 from tasks.prompts import Measure, agrees_with_reference, build_prompt, measure, measure_reference
-from tasks.settings import given_settings, max_length_of, require_whole, tokenizer_of
+from tasks.settings import given_settings, max_length_of, pretrained_of, require_whole, tokenizer_of
 from tasks.shown import listed
 from tasks.token_index import TokenIndex, Unsynchronised, token_index
 from tasks.tokenizers import Tokenizer
@@ -180,8 +180,7 @@ def docs_from_metadata(metadata: Mapping[str, Any]) -> NeedleDocs:
             f"lengths {listed(too_long)} are beyond the model's max_length of {limit} "
             "tokens: drop them or raise max_length"
         )
-    pretrained = metadata.get("pretrained")
-    return NeedleDocs(settings, tokenizer_of(metadata), pretrained=pretrained and str(pretrained))
+    return NeedleDocs(settings, tokenizer_of(metadata), pretrained=pretrained_of(metadata))
 
 
 def build_doc(

@@ -1,12 +1,17 @@
-"""Short stand-ins for prompts of a million tokens, for a backend that expands them itself."""
+"""Short stand-ins for prompts of a million tokens, for a backend that expands them itself.
+
+A handle names files to read. So a backend expands those only that this process's own tasks have
+made; what looks like one in anybody's data is text.
+"""
 
 from __future__ import annotations
 
+import gc
+import hashlib
 import itertools
 import json
-import re
 import weakref
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +20,6 @@ from tasks.tokenizers import Tokenizer
 
 _VERSION = 1
 _OPENING, _CLOSING = "<|yoco:prompt ", "|>"
-_HANDLE = re.compile(re.escape(_OPENING) + r"(.*?)" + re.escape(_CLOSING), re.DOTALL)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +40,10 @@ class Backend:
 # Backends that are alive, by the object that announced them; an entry goes with its object.
 _backends: weakref.WeakKeyDictionary[object, Backend] = weakref.WeakKeyDictionary()
 
+# Digests of the handles that this process has made. A handle's text is the same in every process,
+# so that answers kept for it are found again; that it was made here is not to be read from it.
+_made: set[bytes] = set()
+
 
 def announce(
     owner: object, *, pretrained: str, tokenizer: Tokenizer, max_length: int | None = None
@@ -52,49 +60,77 @@ def announced(pretrained: object) -> Backend | None:
     return found[-1] if found else None
 
 
+def only_announced() -> Backend | None:
+    """The one living backend that expands handles; None where there is none.
+
+    Raises:
+        ValueError: If there are several.
+    """
+    if len(set(_backends.values())) > 1:
+        # one that nobody holds any more may lie about until then
+        gc.collect()
+    found = set(_backends.values())
+    if len(found) > 1:
+        names = ", ".join(sorted(backend.pretrained for backend in found))
+        raise ValueError(
+            f"several models are loaded ({names}) and nobody says which of them is run: "
+            "name it in the metadata, as pretrained"
+        )
+    return next(iter(found), None)
+
+
 def to_handle(plan: Plan) -> str:
-    """A short text that `expand` turns into the plan's prompt."""
+    """A short text that backends of this process turn into the plan's prompt."""
     content = json.dumps({"version": _VERSION, **plan.to_dict()})
-    # the closing mark must not occur within, and JSON may write any character by its number
-    return _OPENING + content.replace(_CLOSING, "|\\u003e") + _CLOSING
+    # neither mark must occur within, and JSON may write any character by its number
+    content = content.replace(_OPENING, "\\u003c" + _OPENING[1:]).replace(_CLOSING, "|\\u003e")
+    _made.add(_digest(content))
+    return _OPENING + content + _CLOSING
 
 
 def expand(text: str) -> str:
-    """The text with every handle replaced by the prompt it stands for.
+    """The text with every handle replaced by its prompt, whoever made the handle.
 
-    Raises:
-        ValueError: If a handle cannot be read, or its haystack has changed.
-    """
-    return "".join(piece for piece, _ in expanded_pieces(text))
-
-
-def expanded_pieces(text: str) -> list[tuple[str, bool]]:
-    """The text that `expand` makes of this one, as (piece, whether a handle stood for it).
-
-    A handle's prompt is literal: a special token's name in it is text. Neighbours of one kind are
-    one piece, and no piece is empty.
+    For prompts of a results file that one trusts: a handle names the files that are read.
 
     Raises:
         ValueError: If a handle cannot be read, or its haystack has changed.
     """
     pieces, done = [], 0
-    for match in _HANDLE.finditer(text):
-        pieces += [(text[done : match.start()], False), (render(_read(match[1])), True)]
-        done = match.end()
+    for start, stop, content in _found(text):
+        pieces += [text[done:start], render(_read(content))]
+        done = stop
+    return "".join([*pieces, text[done:]])
+
+
+def expanded_pieces(text: str) -> list[tuple[str, bool]]:
+    """The text with the prompts of this process's handles, in pieces.
+
+    Each is (text, whether it is literal), and that is a handle's prompt: a special token's name in
+    it is text. Neighbours of one kind are
+    one piece, and no piece is empty.
+
+    Raises:
+        ValueError: If a handle's haystack has changed.
+    """
+    pieces, done = [], 0
+    for start, stop, plan in _plans(text):
+        pieces += [(text[done:start], False), (render(plan), True)]
+        done = stop
     pieces.append((text[done:], False))
     kinds = itertools.groupby((each for each in pieces if each[0]), key=lambda each: each[1])
     return [("".join(piece for piece, _ in group), literal) for literal, group in kinds]
 
 
 def expanded_beginning(text: str, num_chars: int) -> str:
-    """The first characters of the text that `expand` makes of this one, without making all of it.
+    """The first characters of what `expanded_pieces` makes of this text, without making all of it.
 
     A handle's suffix is left out, and that the haystack is still the same is not checked.
     """
     pieces, done = [], 0
-    for match in _HANDLE.finditer(text):
-        pieces += [text[done : match.start()], beginning(_read(match[1]), num_chars)]
-        done = match.end()
+    for start, stop, plan in _plans(text):
+        pieces += [text[done:start], beginning(plan, num_chars)]
+        done = stop
         if sum(map(len, pieces)) >= num_chars:
             break
     else:
@@ -103,9 +139,13 @@ def expanded_beginning(text: str, num_chars: int) -> str:
 
 
 def expanded_chars(text: str) -> int:
-    """Characters of the text that `expand` makes of this one, without making it."""
-    plans = [_read(match[1]) for match in _HANDLE.finditer(text)]
-    return len(_HANDLE.sub("", text)) + sum(plan.num_chars for plan in plans)
+    """Characters of what `expanded_pieces` makes of this text, without making it."""
+    return len(text) + sum(plan.num_chars - (stop - start) for start, stop, plan in _plans(text))
+
+
+def plans_in(text: str) -> list[Plan]:
+    """The plans of this process's handles in a text, in order."""
+    return [plan for _, _, plan in _plans(text)]
 
 
 def prompt_text(doc: Mapping[str, Any]) -> str:
@@ -119,6 +159,28 @@ def prompt_text(doc: Mapping[str, Any]) -> str:
 def text_of(plan: Plan, pretrained: str | None) -> str:
     """A handle of the plan if the backend that runs `pretrained` expands handles, or its text."""
     return to_handle(plan) if pretrained and announced(pretrained) else render(plan)
+
+
+def _plans(text: str) -> Iterator[tuple[int, int, Plan]]:
+    """Where a handle of this process stands in the text, and its plan."""
+    for start, stop, content in _found(text):
+        if _digest(content) in _made:
+            yield start, stop, _read(content)
+
+
+def _found(text: str) -> Iterator[tuple[int, int, str]]:
+    """Where something stands that looks like a handle, and what is between its marks."""
+    done = 0
+    while (closing := text.find(_CLOSING, done)) >= 0:
+        # the last opening before it: an earlier one is somebody's text
+        start = text.rfind(_OPENING, done, closing)
+        done = closing + len(_CLOSING)
+        if start >= 0:
+            yield start, done, text[start + len(_OPENING) : closing]
+
+
+def _digest(content: str) -> bytes:
+    return hashlib.blake2b(content.encode(errors="surrogatepass"), digest_size=16).digest()
 
 
 def _read(content: str) -> Plan:

@@ -21,7 +21,7 @@ from tasks.documents import Document, find_documents
 from tasks.haystacks import load_haystack
 from tasks.lengths import parse_lengths
 from tasks.plans import Plan, sha256_of
-from tasks.settings import given_settings, max_length_of, require_whole, tokenizer_of
+from tasks.settings import given_settings, max_length_of, pretrained_of, require_whole, tokenizer_of
 from tasks.shown import listed
 from tasks.tokenizers import Tokenizer
 
@@ -139,9 +139,8 @@ def document_docs(**metadata: Any) -> dict[str, DocumentDocs]:
             f"documents of {settings.max_tokens:,} tokens are beyond the model's max_length of "
             f"{limit:,} tokens: give a smaller length or raise max_length"
         )
-    pretrained = metadata.get("pretrained")
-    tokenizer = tokenizer_of(metadata)
-    return {"test": DocumentDocs(settings, tokenizer, pretrained=pretrained and str(pretrained))}
+    docs = DocumentDocs(settings, tokenizer_of(metadata), pretrained=pretrained_of(metadata))
+    return {"test": docs}
 
 
 def build_doc(

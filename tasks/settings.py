@@ -42,7 +42,7 @@ def max_length_of(metadata: Mapping[str, Any]) -> int | None:
     """
     given = metadata.get("max_length")
     limit = parse_length(given) if given is not None else None
-    backend = _backend_of(metadata)
+    backend = backend_of(metadata)
     if backend is None and limit is None:
         raise ValueError(
             "nobody says how many tokens this model takes, and a longer prompt might be cut "
@@ -62,7 +62,7 @@ def tokenizer_of(metadata: Mapping[str, Any]) -> Tokenizer:
     Raises:
         ValueError: If there is none.
     """
-    if backend := _backend_of(metadata):
+    if backend := backend_of(metadata):
         return backend.tokenizer
     source = metadata.get("tokenizer") or metadata.get("pretrained")
     if not source:
@@ -73,6 +73,22 @@ def tokenizer_of(metadata: Mapping[str, Any]) -> Tokenizer:
     return load_tokenizer(str(source))
 
 
-def _backend_of(metadata: Mapping[str, Any]) -> handles.Backend | None:
-    pretrained = metadata.get("pretrained")
-    return handles.announced(pretrained) if pretrained else None
+def backend_of(metadata: Mapping[str, Any]) -> handles.Backend | None:
+    """The backend of a run, if it expands handles.
+
+    It is the one that runs the metadata's `pretrained`. Where they name no model at all, as of a
+    model that a program loaded itself, it is the only one that is alive.
+
+    Raises:
+        ValueError: If no model is named and several are alive.
+    """
+    if pretrained := metadata.get("pretrained"):
+        return handles.announced(pretrained)
+    return None if metadata.get("tokenizer") else handles.only_announced()
+
+
+def pretrained_of(metadata: Mapping[str, Any]) -> str | None:
+    """The `pretrained` of a run, as its documents know it; None where nobody names one."""
+    backend = backend_of(metadata)
+    pretrained = backend.pretrained if backend else metadata.get("pretrained")
+    return str(pretrained) if pretrained else None

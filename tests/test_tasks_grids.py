@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import weakref
 from pathlib import Path
 from typing import Any
 
 import pytest
 import tasks_samples
 
+from tasks import handles
 from tasks.grids import Cell, NeedleDocs, NeedleSettings, build_doc, cells, docs_from_metadata
 from tasks.haystacks import Haystack, load_haystack
 from tasks.plans import Plan, render
@@ -240,6 +242,29 @@ def test_what_a_run_needs(book: str, tmp_path: Path) -> None:
         assert docs[0]["tokenizer_sha256"] == load_tokenizer(tmp_path).hash
     with pytest.raises(ValueError, match="lengths 1048576 are beyond the model's max_length of 4"):
         docs_from_metadata({**metadata, "tokenizer": str(tmp_path), "max_length": "4K"})
+
+
+def test_a_run_that_names_no_model_is_of_the_only_one_that_is_loaded(
+    book: str, tokenizer: Tokenizer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Owner:
+        pass
+
+    monkeypatch.setattr(handles, "_backends", weakref.WeakKeyDictionary())
+    metadata = {"haystack": book, "lengths": [800], "depths": 1}
+    first, second = Owner(), Owner()
+    handles.announce(first, pretrained="a", tokenizer=tokenizer, max_length=900)
+    doc = docs_from_metadata(metadata)[0]
+    assert doc.pretrained == "a" and doc["tokenizer_sha256"] == tokenizer.hash
+    with pytest.raises(ValueError, match="lengths 1000 are beyond the model's max_length of 900"):
+        docs_from_metadata({**metadata, "lengths": 1000})
+    # another model's run is named by its tokenizer
+    other = {**metadata, "tokenizer": str(tmp_path / "digits.json"), "max_length": 900}
+    assert docs_from_metadata(other)[0].pretrained is None
+    handles.announce(second, pretrained="b", tokenizer=tokenizer)
+    with pytest.raises(ValueError, match=r"several models are loaded \(a, b\) and nobody says"):
+        docs_from_metadata(metadata)
+    assert docs_from_metadata({**metadata, "pretrained": "b"})[0].pretrained == "b"
 
 
 @pytest.mark.skipif(not (SHARED / "data/books").is_dir(), reason="no books beside the repository")

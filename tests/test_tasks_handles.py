@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
+import weakref
 from pathlib import Path
 
 import pytest
@@ -16,6 +18,8 @@ from tasks.plans import Plan, render, sha256_of
 
 class Owner:
     """Stands for a backend object."""
+
+    itself: object = None
 
 
 @pytest.fixture
@@ -58,6 +62,73 @@ def test_the_pieces_of_a_text_say_which_of_them_a_handle_stood_for(docs: NeedleD
     assert found == [("User: ", False), (text + text, True), ("\n", False), (text, True)]
     assert handles.expanded_pieces("no handle") == [("no handle", False)]
     assert handles.expanded_pieces("") == []
+
+
+def test_only_handles_that_this_process_made_are_expanded(
+    docs: NeedleDocs, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "secret.txt").write_text("a secret\n")
+    os.mkfifo(tmp_path / "pipe.txt")
+    plan = Plan.from_dict(docs[0]["plan"])
+    made, content = handles.to_handle(plan), handles.to_handle(plan)[14:-2]
+    monkeypatch.setattr(handles, "_made", set(handles._made))
+    forged = [
+        made.replace('"start": ', '"start": 1'),
+        made.replace("book.txt", "secret.txt"),
+        made.replace("files:", "file:").replace("book.txt", "pipe.txt"),
+        made.replace(plan.haystack, "file:/dev/zero"),
+        "<|yoco:prompt hello|>",
+        f"<|yoco:prompt {content}",
+        f"<|yoco:prompt {'[' * 100_000}|>",
+        "<|yoco:prompt " * 1000 + "|>" * 1000,
+        "<|yoco:prompt \udc80|>",
+    ]
+    for text in forged:
+        assert handles.expanded_pieces(text) == [(text, False)]
+        assert handles.expanded_beginning(text, 30) == text[:30]
+        assert handles.expanded_chars(text) == len(text)
+        assert handles.plans_in(text) == []
+        # one of somebody's data takes none of ours with it
+        prompt = render(plan)
+        assert handles.expanded_pieces(f"{text}{made}|>")[-2:] == [(prompt, True), ("|>", False)]
+        assert handles.plans_in(text + made) == [plan]
+    # in another process the same handle is text until its own tasks have made it
+    monkeypatch.setattr(handles, "_made", set())
+    assert handles.expanded_pieces(made) == [(made, False)]
+    assert handles.to_handle(plan) == made
+    assert handles.expanded_pieces(made) == [(prompt, True)]
+
+
+def test_a_handle_survives_the_marks_of_another(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("some text\n")
+    inner = "<|yoco:prompt {}|>"
+    plan = Plan(
+        haystack=f"files:{tmp_path}/a.txt",
+        haystack_sha256=sha256_of("some text\n"),
+        start=0,
+        stop=10,
+        insertions=((4, inner),),
+        suffix=inner,
+        prompt_sha256=sha256_of(text := f"some{inner} text\n{inner}"),
+    )
+    assert handles.expanded_pieces(handles.to_handle(plan)) == [(text, True)]
+
+
+def test_the_only_living_backend_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(handles, "_backends", weakref.WeakKeyDictionary())
+    assert handles.only_announced() is None
+    digits, gpt2 = (tasks_samples.tokenizer(name, tmp_path) for name in ("digits", "gpt2"))
+    first, again, second = Owner(), Owner(), Owner()
+    handles.announce(first, pretrained="a", tokenizer=digits)
+    handles.announce(again, pretrained="a", tokenizer=digits)
+    found = handles.only_announced()
+    assert found is not None and found.pretrained == "a"
+    handles.announce(second, pretrained="b", tokenizer=gpt2)
+    second.itself = second  # only the garbage collector finds such a one
+    with pytest.raises(ValueError, match=r"several models are loaded \(a, b\)"):
+        handles.only_announced()
+    del second
+    assert handles.only_announced() == found
 
 
 def test_a_handle_survives_its_own_closing_mark(tmp_path: Path) -> None:
