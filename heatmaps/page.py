@@ -15,12 +15,15 @@ from matplotlib.font_manager import FontProperties
 from matplotlib.textpath import TextToPath
 
 from heatmaps.colours import TEXT_DARK
+from heatmaps.whole_files import whole_file
 
 TITLE_PT, MODEL_PT, FACTS_PT, AXIS_PT, CELL_PT = 13, 10.5, 8.5, 8, 8
 MARGIN = 0.2
 
 _DPI = 300
 _MAX_PIXELS = 12_000
+# of one line of text
+_MAX_CHARS = 400
 
 
 @dataclass(frozen=True)
@@ -72,23 +75,37 @@ def text_width(text: str, points: float, *, bold: bool = False) -> float:
 
 def elided(text: str, width: float, points: float, *, bold: bool = False) -> str:
     """The text, or its beginning and end with an ellipsis where it is wider than `width`."""
-    if text_width(text, points, bold=bold) <= width:
+    # no page has room for more, and the width of a long text takes long to find
+    if len(text) <= _MAX_CHARS and text_width(text, points, bold=bold) <= width:
         return text
-    for kept in range(len(text) - 1, 1, -1):
-        shorter = f"{text[: ceil(kept / 2)]}…{text[len(text) - kept // 2 :]}"
-        if text_width(shorter, points, bold=bold) <= width:
-            return shorter
-    return "…"
+
+    def keeping(kept: int) -> str:
+        return f"{text[: ceil(kept / 2)]}…{text[len(text) - kept // 2 :]}" if kept > 1 else "…"
+
+    fewest, most = 1, min(len(text) - 1, _MAX_CHARS)
+    while fewest < most:
+        middle = (fewest + most + 1) // 2
+        if text_width(keeping(middle), points, bold=bold) <= width:
+            fewest = middle
+        else:
+            most = middle - 1
+    return keeping(fewest)
 
 
 def save(figure: Figure, path: str | PathLike[str]) -> None:
     """Writes the figure as its suffix says; the same figure gives the same file.
 
-    300 dots an inch, fewer where a side would exceed 12,000 pixels.
+    300 dots an inch, fewer where a side would exceed 12,000 pixels. Folders on its way are made.
+
+    Raises:
+        OSError: it cannot be written.
     """
     dpi = min(_DPI, _MAX_PIXELS / max(figure.get_size_inches()))
     # A date in the file would make two equal pictures differ.
     undated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     suffix = Path(path).suffix.lower()
-    with matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "yoco"}):
-        figure.savefig(path, dpi=dpi, format=suffix[1:], metadata=undated.get(suffix))
+    with (
+        matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "yoco"}),
+        whole_file(path) as file,
+    ):
+        figure.savefig(file, dpi=dpi, format=suffix[1:], metadata=undated.get(suffix))

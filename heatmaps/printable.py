@@ -26,3 +26,11 @@ def _is_showable(character: str) -> bool:
 
 def _escaped(character: str) -> str:
     return character.encode("unicode_escape").decode("ascii")
+
+
+def brief(text: str, longest: int = 100) -> str:
+    """The printable text, its middle left out where it is longer than `longest` characters."""
+    if len(text) > longest:
+        # before it is made printable, which takes time for every character
+        text = f"{text[: longest - longest // 2]}...{text[-(longest // 2) :]}"
+    return printable(text)

@@ -4,18 +4,23 @@
 same time, beside it, one line a document and filter.
 """
 
-import json
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
-_TIMESTAMP = r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}(?:\.\d+)?"
-_SAMPLES_NAME = re.compile(rf"samples_(?P<task>.+)_(?P<timestamp>{_TIMESTAMP})\.jsonl")
-_RESULTS_NAME = re.compile(rf".+_(?P<timestamp>{_TIMESTAMP})\.json")
+from heatmaps.json_text import MOST_BYTES, parsed
+from heatmaps.printable import brief
+
+_TIMESTAMP = r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}-[0-9]{2}-[0-9]{2}(?:\.[0-9]+)?"
+_SAMPLES_NAME = re.compile(rf"samples_(?P<task>.+)_(?P<timestamp>{_TIMESTAMP})\.jsonl", re.DOTALL)
+_RESULTS_NAME = re.compile(rf".+_(?P<timestamp>{_TIMESTAMP})\.json", re.DOTALL)
+# Below an output folder of `yoco compare`: runs that were not whole any more, or are not yet.
+_SET_ASIDE, _UNFINISHED = ".damaged", "unfinished"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,11 +42,12 @@ class SamplesFile:
 def find_sample_files(
     paths: Iterable[str | PathLike[str]],
 ) -> tuple[list[SamplesFile], list[str]]:
-    """Samples files, oldest first, each once, and one-line notes on results files without any.
+    """Samples files, oldest first, each once, and one-line notes on what was left out or is odd.
 
     Args:
         paths: results_*.json (leads to the samples files of the same timestamp beside it),
-            samples_*.jsonl, or folders, searched recursively.
+            samples_*.jsonl, or folders, searched recursively but for what `yoco compare` set aside
+            or did not finish. Links to folders within are not followed.
 
     Raises:
         FileNotFoundError: a path does not exist, or there are no samples files.
@@ -50,22 +56,25 @@ def find_sample_files(
     paths = [Path(path) for path in paths]
     found: dict[Path, SamplesFile] = {}
     bare: list[Path] = []
+    aside: list[Path] = []
     for path in paths:
         if path.is_dir():
-            results = [p for p in sorted(path.rglob("*.json")) if _RESULTS_NAME.fullmatch(p.name)]
-            sample_paths = sorted(path.rglob("samples_*.jsonl"))
-        elif not path.is_file():
+            results, sample_paths, passed_over = _search(path)
+            aside += passed_over
+        elif not path.exists():
             raise FileNotFoundError(
-                f"{path}: no such file or folder; give results_*.json, samples_*.jsonl or the "
-                "folder that lm_eval --output_path named"
+                f"{_shown(path)}: no such file or folder; give results_*.json, samples_*.jsonl or "
+                "the folder that lm_eval --output_path named"
             )
+        elif not path.is_file():
+            raise ValueError(f"{_shown(path)}: neither a file nor a folder: give one of these")
         elif path.suffix == ".jsonl":
             results, sample_paths = [], [path]
         elif _RESULTS_NAME.fullmatch(path.name):
             results, sample_paths = [path], _samples_beside(path)
         else:
             raise ValueError(
-                f"{path}: not a result file of lm-eval; give results_<time>.json, "
+                f"{_shown(path)}: not a result file of lm-eval; give results_<time>.json, "
                 "samples_<task>_<time>.jsonl or a folder"
             )
         without = [p for p in results if not _samples_beside(p)]
@@ -77,53 +86,121 @@ def find_sample_files(
     if not found:
         if bare:
             raise FileNotFoundError(_no_samples(bare[0]))
-        named = ", ".join(str(path) for path in paths) or "no path"
-        raise FileNotFoundError(f"{named}: no lm-eval result files (samples_*.jsonl) found")
+        named = ", ".join(_shown(path) for path in paths) or "no path"
+        others = f"; {note}" if (note := _aside_note(aside)) else ""
+        raise FileNotFoundError(f"{named}: no lm-eval result files (samples_*.jsonl) found{others}")
     notes = []
     if bare:
         notes.append(
-            f"{counted(len(bare), 'results file')} without samples left out ({bare[0].name}"
-            f"{', ...' if len(bare) > 1 else ''}): written without --log_samples"
+            f"{counted(len(bare), 'results file')} without samples left out "
+            f"({brief(bare[0].name)}{', ...' if len(bare) > 1 else ''}): written without "
+            "--log_samples"
         )
-    return sorted(found.values(), key=lambda file: (file.written, file.path)), notes
+    if note := _aside_note(aside):
+        notes.append(note)
+    files = sorted(found.values(), key=lambda file: (file.written, file.path))
+    return files, notes + _notes_on_dates(files)
+
+
+def _search(folder: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """Results files, samples files, and folders with some that are not to be read."""
+    results, samples, aside = [], [], []
+    for parent, folders, names in os.walk(folder):
+        passed_over = [n for n in folders if n.endswith(_SET_ASIDE) or n == _UNFINISHED]
+        aside += [p for n in passed_over if any((p := Path(parent, n)).rglob("samples_*.jsonl"))]
+        folders[:] = [name for name in folders if name not in passed_over]
+        files = [Path(parent, name) for name in names]
+        results += [p for p in files if _RESULTS_NAME.fullmatch(p.name) and p.is_file()]
+        samples += [p for p in files if _is_samples(p)]
+    return sorted(results), sorted(samples), sorted(aside)
+
+
+def _is_samples(path: Path) -> bool:
+    # A pipe would be waited for and a device read for ever; a link to itself is no file.
+    return path.name.startswith("samples_") and path.suffix == ".jsonl" and path.is_file()
+
+
+def _aside_note(folders: list[Path]) -> str | None:
+    if not folders:
+        return None
+    names = ", ".join(brief(folder.name) for folder in folders[:3])
+    return (
+        f"{counted(len(folders), 'folder')} left out ({names}{', ...' if len(folders) > 3 else ''})"
+        ": set aside by yoco compare as damaged, or unfinished"
+    )
+
+
+def _notes_on_dates(files: list[SamplesFile]) -> list[str]:
+    now = datetime.now()
+    return [
+        f"{brief(file.path.name)} is dated later than now, and still counts as the newest: "
+        "rename it if that is wrong"
+        for file in files
+        if file.written > now
+    ]
 
 
 def _samples_beside(results: Path) -> list[Path]:
     match = _RESULTS_NAME.fullmatch(results.name)
     assert match
     ending = f"_{match['timestamp']}.jsonl"
-    return [p for p in sorted(results.parent.glob("samples_*.jsonl")) if p.name.endswith(ending)]
+    beside = sorted(results.parent.glob("samples_*.jsonl"))
+    return [p for p in beside if p.name.endswith(ending) and p.is_file()]
 
 
 def _samples_file(path: Path) -> SamplesFile:
     match = _SAMPLES_NAME.fullmatch(path.name)
-    if not match:
+    written = _time_of(match["timestamp"]) if match else None
+    if not match or written is None:
         # Renamed by hand: the date of the file stands in for the one in its name.
-        written = datetime.fromtimestamp(path.stat().st_mtime)
         return SamplesFile(
-            path=path, task=path.stem.removeprefix("samples_"), written=written, results=None
+            path=path,
+            task=path.stem.removeprefix("samples_"),
+            written=_modified(path),
+            results=None,
         )
-    timestamp = match["timestamp"]
-    day, _, time = timestamp.partition("T")
     results = [
         p
         for p in sorted(path.parent.glob("*.json"))
-        if (m := _RESULTS_NAME.fullmatch(p.name)) and m["timestamp"] == timestamp
+        if (m := _RESULTS_NAME.fullmatch(p.name))
+        and m["timestamp"] == match["timestamp"]
+        and p.is_file()
     ]
     return SamplesFile(
         path=path,
         # lm-eval 0.5 writes the members of a group as group::task.
         task=match["task"].rpartition("::")[2],
-        written=datetime.fromisoformat(f"{day}T{time.replace('-', ':')}"),
+        written=written,
         results=results[0] if results else None,
     )
 
 
+def _time_of(timestamp: str) -> datetime | None:
+    """The time in a file's name; None if there is no such day or hour."""
+    day, _, time = timestamp.partition("T")
+    try:
+        return datetime.fromisoformat(f"{day}T{time.replace('-', ':')}")
+    except ValueError:
+        return None
+
+
+def _modified(path: Path) -> datetime:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime)
+    except (ValueError, OverflowError):
+        # beyond the year 9999
+        return datetime.max
+
+
 def _no_samples(results: Path) -> str:
     return (
-        f"{results}: results without samples beside them; "
+        f"{_shown(results)}: results without samples beside them; "
         "run again with --log_samples --output_path"
     )
+
+
+def _shown(path: Path) -> str:
+    return brief(str(path), 400)
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -132,15 +209,25 @@ def read_results(path: Path) -> dict[str, Any]:
     Raises:
         ValueError: it is not lm-eval's.
     """
+    with path.open("rb") as file:
+        text = file.read(MOST_BYTES + 1)
     try:
-        content = json.loads(path.read_bytes())
-    except ValueError:
-        raise ValueError(
-            f"{path}: not valid JSON, as in a half-written file: delete it or run again"
-        ) from None
+        content = parsed(text, "valid JSON")
+    except ValueError as error:
+        raise ValueError(f"{_shown(path)}: {error}: delete it or run again") from None
     if not isinstance(content, dict) or not isinstance(content.get("config"), dict):
-        raise ValueError(f"{path}: not a results file of lm-eval: it has no config")
+        raise ValueError(f"{_shown(path)}: not a results file of lm-eval: it has no config")
     return content
+
+
+def of_task(content: Mapping[str, Any], section: str, task: str) -> Any:
+    """What a section of the results file says of the task; lm-eval 0.5 may call it group::task."""
+    entries = content.get(section)
+    if not isinstance(entries, dict):
+        return None
+    return next(
+        (entry for name, entry in entries.items() if name.rpartition("::")[2] == task), None
+    )
 
 
 def counted(number: int, noun: str) -> str:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
-from heatmaps.page import FACTS_PT, Page, elided, text_width
+from heatmaps.page import FACTS_PT, Page, elided, save, text_width
 
 
 def test_places_are_inches_from_the_top_left():
@@ -37,3 +39,35 @@ def test_long_texts_keep_both_ends():
     beginning, end = short.split("…")
     assert name.startswith(beginning) and name.endswith(end) and beginning and end
     assert elided(name, 2 * width, FACTS_PT) == name
+
+
+def test_the_longest_name_is_shortened_at_once():
+    """It took 120 seconds at 10,000 characters."""
+    name = "".join(chr(97 + number % 26) for number in range(100_000))
+    begun = time.monotonic()
+    short = elided(name, 3, FACTS_PT)
+    assert time.monotonic() - begun < 2
+    assert 2.8 < text_width(short, FACTS_PT) <= 3
+    beginning, end = short.split("…")
+    assert name.startswith(beginning) and name.endswith(end)
+
+
+def test_as_much_is_kept_as_fits():
+    name = "a-name-that-goes-on-and-on-until-it-ends"
+    for width in (0.05, 0.3, 0.9, 1.7):
+        short = elided(name, width, FACTS_PT)
+        kept = len(short) - 1
+        longer = f"{name[: (kept + 2) // 2]}…{name[len(name) - (kept + 1) // 2 :]}"
+        assert text_width(longer, FACTS_PT) > width
+        assert short == "…" or text_width(short, FACTS_PT) <= width
+
+
+def test_a_picture_appears_whole_or_not_at_all(tmp_path):
+    path = tmp_path / "made" / "a.png"
+    save(Page.of_size(1, 1).figure, path)
+    whole = path.read_bytes()
+    broken = Page.of_size(1, 1)
+    broken.figure.text(0.5, 0.5, "a", fontfamily="serif").draw = None  # pyright: ignore
+    with pytest.raises(TypeError):
+        save(broken.figure, path)
+    assert path.read_bytes() == whole and list(path.parent.iterdir()) == [path]

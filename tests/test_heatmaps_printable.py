@@ -2,7 +2,7 @@
 
 import pytest
 
-from heatmaps.printable import printable
+from heatmaps.printable import brief, printable
 
 
 @pytest.mark.parametrize("text", ["runs/demo", "Middlemarch, 1871 (é)", "模型 名", "👨\u200d👩"])
@@ -23,3 +23,8 @@ def test_ordinary_text_stays(text: str) -> None:
 )
 def test_what_moves_or_turns_text_is_escaped(text: str, shown: str) -> None:
     assert printable(text) == shown
+
+
+def test_a_long_name_keeps_both_ends() -> None:
+    assert brief("a" * 100) == "a" * 100
+    assert brief("a" * 10_000 + "\x1b[2J", 20) == "aaaaaaaaaa...aaaaaa\\x1b[2J"

@@ -13,9 +13,15 @@ import numpy as np
 from heatmaps.comparison.document_scores import DocumentScores
 from heatmaps.comparison.metrics import choose_metric
 from heatmaps.models import ModelRun
-from heatmaps.result_files import counted
+from heatmaps.result_files import counted, of_task
 from heatmaps.run_files import RunFile
-from heatmaps.sample_lines import filter_of, fraction, sample_lines, whole_number
+from heatmaps.sample_lines import (
+    filter_of,
+    fraction,
+    generation_kwargs,
+    sample_lines,
+    whole_number,
+)
 
 # In whose tokens a document was measured; names of files differ though the tokens are the same.
 _TOKENIZER_FIELDS = {"tokenizer", "tokenizer_sha256"}
@@ -107,7 +113,7 @@ def read_task_result(label: str, run: RunFile) -> TaskResult:
     documents: list[Document] = []
     logged: dict[str, list[Any]] = {}
     settings = RunSettings()
-    higher_is_better = _of_task(content, "higher_is_better", file.task) or {}
+    higher_is_better = of_task(content, "higher_is_better", file.task) or {}
     for where, sample in sample_lines(file.path):
         if not documents:
             settings = _settings(content, file.task, sample)
@@ -120,14 +126,14 @@ def read_task_result(label: str, run: RunFile) -> TaskResult:
             values.append(sample.get(name))
     if not documents:
         raise ValueError(f"{file.path}: no samples in it, as in a half-written file: run again")
-    counts = _of_task(content, "n-samples", file.task) or {}
+    counts = of_task(content, "n-samples", file.task) or {}
     expected = counts.get("effective")
     if expected is not None and expected != len(documents):
         raise ValueError(
             f"{file.path}: {counted(len(documents), 'document')}, but its results file speaks of "
             f"{expected:,}, as after a broken write: run {file.task} again"
         )
-    reported = _of_task(content, "results", file.task) or {}
+    reported = of_task(content, "results", file.task) or {}
     of_metric = {
         name: score
         for name in logged
@@ -152,24 +158,14 @@ def read_task_result(label: str, run: RunFile) -> TaskResult:
     )
 
 
-def _of_task(content: Mapping[str, Any], section: str, task: str) -> Any:
-    """What a section of the results file says of the task; lm-eval 0.5 may call it group::task."""
-    entries = content.get(section)
-    if not isinstance(entries, dict):
-        return None
-    return next(
-        (entry for name, entry in entries.items() if name.rpartition("::")[2] == task), None
-    )
-
-
 def _settings(content: Mapping[str, Any], task: str, sample: Mapping[str, Any]) -> RunSettings:
     first = RunSettings(filter=filter_of(sample), generation_kwargs=_generation(sample))
     if not content:
         return first
     return replace(
         first,
-        version=_of_task(content, "versions", task),
-        num_fewshot=_of_task(content, "n-shot", task),
+        version=of_task(content, "versions", task),
+        num_fewshot=of_task(content, "n-shot", task),
         chat_template_sha=content.get("chat_template_sha"),
         system_instruction_sha=content.get("system_instruction_sha"),
         # It says nothing of a run without a chat template, and lm-eval's commands set it unlike.
@@ -181,15 +177,8 @@ def _settings(content: Mapping[str, Any], task: str, sample: Mapping[str, Any]) 
 
 def _generation(sample: Mapping[str, Any]) -> str | None:
     """The generation settings that went with the sample's first request, if it generates."""
-    requests = sample.get("arguments")
-    if isinstance(requests, dict):
-        request = requests.get("gen_args_0")
-        kwargs = request.get("arg_1") if isinstance(request, dict) else None
-    else:
-        # a list of lists in older releases of lm-eval
-        request = requests[0] if isinstance(requests, list) and requests else None
-        kwargs = request[1] if isinstance(request, list) and len(request) > 1 else None
-    return json.dumps(kwargs, sort_keys=True) if isinstance(kwargs, dict) else None
+    kwargs = generation_kwargs(sample)
+    return json.dumps(kwargs, sort_keys=True) if kwargs is not None else None
 
 
 def _document(sample: Mapping[str, Any], where: str) -> Document:
