@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 import itertools
 import logging
-import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any, Literal
@@ -17,6 +15,7 @@ from tasks.needles import MAGIC_NUMBER, draw_needles
 from tasks.prompts import Measure, agrees_with_reference, build_prompt, measure, measure_reference
 from tasks.settings import given_settings, max_length_of, pretrained_of, require_whole, tokenizer_of
 from tasks.shown import listed
+from tasks.starts import generator, trial_starts
 from tasks.token_index import TokenIndex, Unsynchronised, token_index
 from tasks.tokenizers import Tokenizer
 
@@ -203,7 +202,7 @@ def build_doc(
 def _build_doc(
     settings: NeedleSettings, cell: Cell, index: TokenIndex, measure: Measure
 ) -> dict[str, Any]:
-    rng = _rng(
+    rng = generator(
         settings.seed,
         settings.needles,
         settings.ask,
@@ -213,7 +212,8 @@ def _build_doc(
     )
     prompt_tokens = cell.length_tokens - settings.generation_tokens
     # One start for all lengths and depths of a trial, so that a backend can share what is the same.
-    start = _line_start(index.haystack, _rng(settings.seed, "start", cell.trial))
+    num_trials = max(settings.trials, cell.trial + 1)
+    start = trial_starts(index.haystack, settings.seed, num_trials)[cell.trial]
     within = index.haystack.slice(start, index.advance(start, max(prompt_tokens, 0)))
     needles = draw_needles(rng, max(settings.needles, 1), within)
     hidden = needles[: settings.needles]
@@ -260,7 +260,7 @@ def _counting(haystack: Haystack, tokenizer: Tokenizer) -> tuple[TokenIndex, Mea
     The probe is the same for every grid, so that no prompt depends on its grid.
     """
     index = token_index(haystack, tokenizer)
-    needles = draw_needles(_rng("probe"), len(_PROBE_DEPTHS), "")
+    needles = draw_needles(generator("probe"), len(_PROBE_DEPTHS), "")
     try:
         probe = build_prompt(
             index,
@@ -280,15 +280,3 @@ def _counting(haystack: Haystack, tokenizer: Tokenizer) -> tuple[TokenIndex, Mea
         "tokenizer %s: %s; every prompt is encoded as a whole (slow)", tokenizer.name, reason
     )
     return token_index(haystack, tokenizer, whole=True), measure_reference
-
-
-def _line_start(haystack: Haystack, rng: random.Random) -> int:
-    """The start of a line somewhere in the text, its first character if it is all one line."""
-    length = len(haystack.text)
-    return (haystack.text.find("\n", rng.randrange(length)) + 1) % length
-
-
-def _rng(*identity: object) -> random.Random:
-    """A generator that is the same for the same identity, everywhere."""
-    digest = hashlib.sha256(repr(identity).encode()).digest()
-    return random.Random(int.from_bytes(digest[:8], "big"))
