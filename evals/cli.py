@@ -129,7 +129,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--needles", type=int, help="needles a prompt; 0 is a control without")
     group.add_argument("--ask", choices=["one", "all"], help="for how many of the needles")
     group.add_argument(
-        "--haystack", help="stdlib, files:GLOB, hf:DATASET, noise or needles (distractors)"
+        "--haystack", help="stdlib, FOLDER, files:GLOB, hf:DATASET#COLUMN, noise or needles"
     )
     group.add_argument(
         "--no-repeat", action="store_true", help="refuse a haystack that is too short"
@@ -139,7 +139,7 @@ def _add_settings(parser: argparse.ArgumentParser) -> None:
 
 def _add_documents(parser: argparse.ArgumentParser) -> None:
     group = parser.add_argument_group("the documents")
-    group.add_argument("--documents", help="stdlib (the default), files:GLOB or hf:DATASET")
+    group.add_argument("--documents", help="stdlib (the default), FOLDER, files:GLOB or hf:DATASET")
     group.add_argument("--num-documents", type=int, help="the first so many of them")
     group.add_argument("--length", help="tokens of a document, at most: 128K (the default), 1M")
     group.add_argument("--bins-per-octave", type=int, help="bins of positions per doubling")

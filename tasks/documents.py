@@ -1,4 +1,4 @@
-"""Whole documents, one by one, by a short spec: stdlib, files:GLOB or hf:DATASET."""
+"""Whole documents, one by one, by a short spec: stdlib, files:GLOB, a folder or hf:DATASET."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.haystacks import Haystack, load_haystack
-from tasks.texts import dataset_texts, file_paths, read_text
+from tasks.shown import shown
+from tasks.texts import dataset_texts, file_paths, is_folder, split_column, texts_of
 
 _log = logging.getLogger(__name__)
 
@@ -40,7 +41,8 @@ def find_documents(spec: str, limit: int | None = None) -> list[Document]:
         spec: One of
             "stdlib": the sources of this Python's standard library, as one document;
             "files:GLOB": text files in UTF-8, in sorted order, `**` for any folders;
-            "hf:DATASET[:CONFIG][:SPLIT]": the rows of a dataset's text column.
+            "FOLDER" or "files:FOLDER": all files of a folder that are text in UTF-8;
+            "hf:DATASET[:CONFIG][:SPLIT][#COLUMN]": the rows of a dataset's column of text.
         limit: Take the first so many; None takes all.
 
     Raises:
@@ -54,14 +56,16 @@ def find_documents(spec: str, limit: int | None = None) -> list[Document]:
             found = _files(argument)
         case "hf" if argument:
             found = _rows(argument)
+        case _ if is_folder(spec):
+            found = _files(spec)
         case _:
             raise ValueError(
-                f"documents {spec!r} are unknown: "
-                "use stdlib, files:GLOB or hf:DATASET[:CONFIG][:SPLIT]"
+                f"documents {shown(spec, 200)} are unknown: "
+                "use stdlib, files:GLOB, FOLDER or hf:DATASET[:CONFIG][:SPLIT][#COLUMN]"
             )
     documents = list(itertools.islice(_distinct(found), limit))
     if not documents:
-        raise ValueError(f"documents {spec!r} hold no text: name some that do")
+        raise ValueError(f"documents {shown(spec, 200)} hold no text: name some that do")
     return documents
 
 
@@ -80,11 +84,11 @@ def _distinct(found: Iterator[tuple[Document, str]]) -> Iterator[Document]:
 
 
 def _files(pattern: str) -> Iterator[tuple[Document, str]]:
-    for path in file_paths(pattern):
-        yield Document(path.name, f"file:{path}"), read_text(path)
+    for path, text in texts_of(file_paths(pattern), strict=not is_folder(pattern)):
+        yield Document(path.name, f"file:{path}"), text
 
 
 def _rows(dataset: str) -> Iterator[tuple[Document, str]]:
-    name = Path(dataset.partition(":")[0]).name
+    name = Path(split_column(dataset)[0].partition(":")[0]).name
     for number, text in enumerate(dataset_texts(dataset)):
-        yield Document(f"{name}#{number}", f"row:{number}:{dataset}"), text
+        yield Document(f"{name}#{number}", f"row:{number}:{dataset}"), text or ""

@@ -1,4 +1,4 @@
-"""The text that prompts are made of, by a short spec: stdlib, files:, hf:, noise, needles."""
+"""The text that prompts are made of, by a short spec: stdlib, files:, hf:, a folder, noise, ..."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tasks.texts import dataset_texts, file_paths, read_text, stdlib_texts
+from tasks.shown import one_line, shown
+from tasks.texts import (
+    MAX_TEXT_BYTES,
+    dataset_texts,
+    file_paths,
+    is_folder,
+    read_text,
+    stdlib_texts,
+    texts_of,
+)
 
 # About two million tokens: these two are made, not read, and repeat by their nature.
 SYNTHETIC_CHARS = 8 << 20
@@ -63,12 +72,14 @@ def load_haystack(spec: str) -> Haystack:
         spec: One of
             "stdlib": the sources of this Python's standard library;
             "files:GLOB": text files in UTF-8, in sorted order, `**` for any folders;
-            "hf:DATASET[:CONFIG][:SPLIT]": a dataset's text column ("hf:D::test" leaves the config
-            to its default);
+            "FOLDER" or "files:FOLDER": all files of a folder that are text in UTF-8, those of its
+            folders too, but no hidden ones;
+            "hf:DATASET[:CONFIG][:SPLIT][#COLUMN]": a dataset's column of text ("hf:D::test" leaves
+            the config to its default), of the hub or in a folder (`tasks.texts.dataset_texts`);
             "noise": one paragraph, repeated;
             "needles[:SEED]": nothing but needle sentences, whose keys no task asks for;
             "file:PATH": one file in UTF-8, exactly as it is;
-            "row:N:DATASET[:CONFIG][:SPLIT]": one row of a dataset, exactly as it is.
+            "row:N:DATASET[:CONFIG][:SPLIT][#COLUMN]": one row of a dataset, exactly as it is.
 
     Raises:
         ValueError: If the spec is unknown, names nothing, or the text is empty.
@@ -83,16 +94,22 @@ def load_haystack(spec: str) -> Haystack:
             return _cached(spec, _fingerprints([Path(argument)]))
         case "hf" if argument:
             return _cached(spec, ())
-        case "row" if argument.partition(":")[0].isdecimal():
+        case "row" if _is_number(argument.partition(":")[0]):
             return _cached(spec, ())
         case "noise" if not argument:
             return _cached(spec, ())
-        case "needles" if argument.isdecimal() or not argument:
+        case "needles" if _is_number(argument) or not argument:
             return _cached(spec, ())
+        case _ if is_folder(spec):
+            return _cached(f"files:{spec}", _fingerprints(file_paths(spec)))
     raise ValueError(
-        f"haystack {spec!r} is unknown: use stdlib, files:GLOB, hf:DATASET[:CONFIG][:SPLIT], "
-        "noise or needles[:SEED]"
+        f"haystack {shown(spec, 200)} is unknown: use stdlib, files:GLOB, FOLDER, "
+        "hf:DATASET[:CONFIG][:SPLIT][#COLUMN], noise or needles[:SEED]"
     )
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and len(text) < 19
 
 
 @functools.lru_cache(maxsize=4)
@@ -102,7 +119,8 @@ def _cached(spec: str, files: tuple[tuple[str, int, int], ...]) -> Haystack:
         case "stdlib":
             text = _join(stdlib_texts())
         case "files":
-            text = _join(read_text(Path(path)) for path, _, _ in files)
+            paths = [Path(path) for path, _, _ in files]
+            text = _join(text for _, text in texts_of(paths, strict=not is_folder(argument)))
         case "file":
             text = read_text(Path(argument))
         case "hf":
@@ -114,7 +132,7 @@ def _cached(spec: str, files: tuple[tuple[str, int, int], ...]) -> Haystack:
         case _:
             text = _distractors(int(argument or 0))
     if not text.strip():
-        raise ValueError(f"haystack {spec!r} holds no text: name one that does")
+        raise ValueError(f"haystack {shown(spec, 200)} holds no text: name one that does")
     return Haystack(spec, text, hashlib.sha256(text.encode()).hexdigest())
 
 
@@ -123,8 +141,17 @@ def _fingerprints(paths: Iterable[Path]) -> tuple[tuple[str, int, int], ...]:
     return tuple((str(path.absolute()), stat.st_mtime_ns, stat.st_size) for path, stat in stats)
 
 
-def _join(texts: Iterable[str]) -> str:
-    return "".join(text if text.endswith("\n") else text + "\n" for text in texts if text)
+def _join(texts: Iterable[str | None]) -> str:
+    lines, num_chars = [], 0
+    for text in texts:
+        if text:
+            lines.append(text if text.endswith("\n") else text + "\n")
+            num_chars += len(lines[-1])
+        if num_chars > MAX_TEXT_BYTES:
+            raise ValueError(
+                f"the haystack has more than {MAX_TEXT_BYTES:,} characters: name less text"
+            )
+    return "".join(lines)
 
 
 def _row(argument: str) -> str:
@@ -132,7 +159,8 @@ def _row(argument: str) -> str:
     texts = dataset_texts(dataset)
     if int(number) >= len(texts):
         raise ValueError(
-            f"dataset {dataset!r} has no row {int(number):,}: its {len(texts):,} rows count from 0"
+            f"dataset '{one_line(dataset)}' has no row {int(number):,}: "
+            f"its {len(texts):,} rows count from 0"
         )
     return texts[int(number)] or ""
 

@@ -18,15 +18,19 @@ def shown(value: Any, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
+def one_line(text: Any, most: int = 200) -> str:
+    """The text as it is, what must not be printed as escapes; cut after `most` characters."""
+    text = str(text)[: most + 1]
+    if not text.isprintable():
+        text = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return text if len(text) <= most else f"{text[: most - 3]}..."
+
+
 def listed(values: Iterable[Any], most: int = 8) -> str:
     """The first of the values with commas, and how many there are more."""
-    texts = [text if len(text) <= 60 else f"{text[:57]}..." for text in map(_plain, values)]
+    texts = [one_line(each, 60) if isinstance(each, str) else shown(each) for each in values]
     more = f" and {len(texts) - most:,} more" if len(texts) > most else ""
     return ", ".join(texts[:most]) + more
-
-
-def _plain(value: Any) -> str:
-    return value if isinstance(value, str) and value.isprintable() else shown(value)
 
 
 class _Short(reprlib.Repr):
