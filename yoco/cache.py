@@ -9,8 +9,10 @@ Legend: N tokens of this call, S source tokens, G key/value heads, D head width,
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -26,6 +28,7 @@ class KVCache:
     Attributes:
         keys, values: (capacity, G, D), in the model's dtype.
         length: tokens written so far.
+        not_finite: which of them have a K or V that is not finite, ascending; `settle` first.
     """
 
     def __init__(
@@ -35,6 +38,9 @@ class KVCache:
         self.keys = torch.empty(shape, device=device, dtype=dtype)
         self.values = torch.empty(shape, device=device, dtype=dtype)
         self.length = 0
+        self.not_finite: list[int] = []
+        # (first token, a number for each that is finite if its K and V are): on the device
+        self._noted: list[tuple[int, Tensor]] = []
 
     @property
     def capacity(self) -> int:
@@ -63,6 +69,38 @@ class KVCache:
         self.values[self.length : stop] = v
         self.length = stop
 
+    def note(self, sums: Tensor) -> None:
+        """Remembers `kv_sums` (N,) of the tokens that were appended last; waits for no device."""
+        self._noted.append((self.length - len(sums), sums))
+
+    def rewind(self, length: int) -> None:
+        """Forgets all but the first `length` tokens."""
+        settle([self])
+        self.not_finite = [token for token in self.not_finite if token < length]
+        self.length = length
+
+
+def kv_sums(k: Tensor, v: Tensor) -> Tensor:
+    """For each token of k, v (N, G, D) one number (N,), which is finite if all of them are."""
+    wide = torch.promote_types(k.dtype, torch.float32)
+    return k.sum((1, 2), dtype=wide) + v.sum((1, 2), dtype=wide)
+
+
+def settle(caches: Iterable[KVCache]) -> None:
+    """Brings `not_finite` of the caches up to date; waits for the device once for all of them."""
+    noted = [
+        (cache, *each) for cache in {id(c): c for c in caches}.values() for each in cache._noted
+    ]
+    if not noted:
+        return
+    is_bad = ~np.isfinite(torch.cat([sums for _, _, sums in noted]).cpu().numpy())
+    any_bad, begin = bool(is_bad.any()), 0
+    for cache, first, sums in noted:
+        cache._noted = []
+        if any_bad:
+            cache.not_finite += (np.flatnonzero(is_bad[begin : begin + len(sums)]) + first).tolist()
+            begin += len(sums)
+
 
 @dataclass(frozen=True)
 class Segment:
@@ -87,6 +125,13 @@ class Segment:
         """True position of the first token."""
         return self.position + self.shift
 
+    @property
+    def first_not_finite(self) -> int | None:
+        """True position of the first token whose K or V is not finite; `settle` the cache first."""
+        tokens = (token for token in self.cache.not_finite if self.start <= token < self.stop)
+        token = next(tokens, None)
+        return None if token is None else token - self.start + self.first_true_position
+
 
 class WindowState:
     """The last W-1 keys and values of every sliding-window layer.
@@ -104,6 +149,8 @@ class WindowState:
         shape = (config.n_self_layers, 2, size, config.n_self_kv_heads, config.self_head_dim)
         self.buffer = torch.empty(shape, device=device, dtype=dtype)
         self.start = self.stop = 0
+        # what the buffer will be after this call; an interrupted call leaves the buffer as it was
+        self._moved: Tensor | None = None
 
     @property
     def nbytes(self) -> int:
@@ -125,9 +172,11 @@ class WindowState:
         if self.stop > self.start:
             k = torch.cat((buffer[0, self.start : self.stop], k))
             v = torch.cat((buffer[1, self.start : self.stop], v))
+        if self._moved is None:
+            self._moved = torch.empty_like(self.buffer)
         kept = min(self.reach, len(k))
-        buffer[0, :kept] = k[len(k) - kept :]
-        buffer[1, :kept] = v[len(v) - kept :]
+        self._moved[layer, 0, :kept] = k[len(k) - kept :]
+        self._moved[layer, 1, :kept] = v[len(v) - kept :]
         return k, v
 
     def advance(self, num_tokens: int) -> None:
@@ -136,14 +185,20 @@ class WindowState:
             self.stop += num_tokens
             self.start = max(self.start, self.stop - self.reach)
         else:
+            assert self._moved is not None
+            self.buffer, self._moved = self._moved, None
             self.start, self.stop = 0, min(self.reach, self.stop - self.start + num_tokens)
+
+    def abandon(self) -> None:
+        """Ends a call that failed: everything is as it was before."""
+        self._moved = None
 
     def fork(self, capacity: int) -> WindowState:
         """A copy that may go another way, with room for `capacity` more tokens."""
         length = self.stop - self.start
         size = min(self.reach + WINDOW_SLACK, length + capacity)
         other = object.__new__(WindowState)
-        other.reach, other.start, other.stop = self.reach, 0, length
+        other.reach, other.start, other.stop, other._moved = self.reach, 0, length, None
         other.buffer = self.buffer.new_empty(*self.buffer.shape[:2], size, *self.buffer.shape[3:])
         other.buffer[:, :, :length] = self.buffer[:, :, self.start : self.stop]
         return other
@@ -156,19 +211,32 @@ class RetentionState:
         width = config.self_head_dim
         shape = (config.n_self_layers, config.n_self_heads, width, width)
         self.memory = torch.zeros(shape, device=device, dtype=torch.float32)
+        # of each layer what its memory will be after this call
+        self._changed: dict[int, Tensor] = {}
 
     @property
     def nbytes(self) -> int:
         """Bytes of the memory."""
         return self.memory.nbytes
 
+    def change(self, layer: int, memory: Tensor) -> None:
+        """Takes a layer's memory (H, D, D) as it is after this call; `advance` closes the call."""
+        self._changed[layer] = memory
+
     def advance(self, num_tokens: int) -> None:
-        """Nothing is left to do: each layer has replaced its memory."""
+        """Closes a call in which every layer's memory was changed."""
+        for layer, memory in self._changed.items():
+            self.memory[layer] = memory
+        self._changed = {}
+
+    def abandon(self) -> None:
+        """Ends a call that failed: everything is as it was before."""
+        self._changed = {}
 
     def fork(self, capacity: int) -> RetentionState:
         """A copy that may go another way."""
         other = object.__new__(RetentionState)
-        other.memory = self.memory.clone()
+        other.memory, other._changed = self.memory.clone(), {}
         return other
 
 
@@ -239,3 +307,22 @@ class Context:
         keys = self.cache.keys
         cache = KVCache(self.config, capacity, device=keys.device, dtype=keys.dtype)
         return Context(self.config, cache, self.state.fork(capacity), self.length, self.segments)
+
+
+def first_not_finite(contexts: Sequence[Context]) -> list[int | None]:
+    """Of each context the true position of the first token whose K or V is not finite.
+
+    Waits for the device once.
+    """
+    settle(segment.cache for context in contexts for segment in context.segments)
+    return [
+        next(
+            (
+                position
+                for segment in context.segments
+                if (position := segment.first_not_finite) is not None
+            ),
+            None,
+        )
+        for context in contexts
+    ]

@@ -61,8 +61,8 @@ class Pack:
     Attributes:
         lengths: tokens of each of the B sequences, in order; none is 0.
         states: what each sequence remembers of earlier passes (all WindowState or all
-            RetentionState, as the mixer is), updated in place; None where the sequences begin
-            here and nobody will continue them.
+            RetentionState, as the mixer is), told what it will remember of this one; None where
+            the sequences begin here and nobody will continue them.
         table: angles of the packed tokens.
     """
 
@@ -149,7 +149,7 @@ class GatedRetentionMixer(nn.Module):
         out, memory = kernels.retention(q, k, v, log_decay, memory, pack.lengths)
         if pack.states is not None:
             for state, changed in zip(pack.states, memory, strict=True):
-                state.memory[self.layer] = changed
+                state.change(self.layer, changed)
         return self.gate(out, x)
 
 

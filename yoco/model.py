@@ -117,8 +117,8 @@ class YOCO(nn.Module):
             tokens: (N,) int64, the sequences one after the other.
             starts: position of the first token of each sequence.
             lengths: tokens of each sequence, none 0.
-            states: the state of each sequence, updated in place; None for sequences that begin
-                here and are not continued.
+            states: the state of each sequence, which the caller lets `advance` by its length
+                when all is done; None for sequences that begin here and are not continued.
 
         Returns:
             Hidden state (N, E), K (N, G, D) rotated to the tokens' positions, V (N, G, D).
@@ -128,8 +128,6 @@ class YOCO(nn.Module):
         x = self.config.dim**0.5 * self.embed_tokens(tokens)
         for layer in self.self_decoder.layers:
             x = layer(x, pack, kernels)
-        for state, length in zip(states or (), lengths, strict=False):
-            state.advance(length)
         cross = self.cross_decoder
         hidden = cross.kv_layer_norm(x)
         heads = (-1, self.config.cross_head_dim)

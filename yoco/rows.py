@@ -35,6 +35,21 @@ class Rows:
     positions: Sequence[int]
 
 
+def halves_of_rows(wanted: Sequence[Rows]) -> tuple[Sequence[Rows], Sequence[Rows]] | None:
+    """The wanted rows in two parts; None of a single one."""
+    middle = len(wanted) // 2
+    if middle:
+        return wanted[:middle], wanted[middle:]
+    (rows,) = wanted
+    middle = len(rows.positions) // 2
+    if not middle:
+        return None
+    return (
+        [Rows(rows.context, rows.hidden[:middle], rows.positions[:middle])],
+        [Rows(rows.context, rows.hidden[middle:], rows.positions[middle:])],
+    )
+
+
 @dataclass(frozen=True)
 class _Claim:
     """A segment that rows of one context read.

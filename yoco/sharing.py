@@ -319,7 +319,7 @@ class RewindingReader(PromptReader):
         self._places = [place for place in self._places if place.length <= shared]
         if self._cache is not None and self._places and capacity <= self._cache.capacity:
             place = self._places[-1]
-            self._cache.length = place.length
+            self._cache.rewind(place.length)
             state = place.state.fork(capacity - place.length)
             return Context(self.model.config, self._cache, state, place.length)
         # the old cache goes before there is a new one
