@@ -8,11 +8,13 @@ last = yoco.prefill_last(model, context, tokens, chunk_size=2048)
 next_logits = yoco.logits_at(model, [last])
 """
 
-from yoco.cache import Context, KVCache, Segment
+from yoco.cache import Context, KVCache, Segment, first_not_finite
+from yoco.chunk_size import ChunkSize, NotEnoughMemory
 from yoco.config import RopeConfig, YOCOConfig
 from yoco.decode import Sampling, generate
 from yoco.loading import load
 from yoco.model import YOCO
+from yoco.not_finite import Origin, find_origin
 from yoco.prefill import (
     OnRead,
     extend,
@@ -28,9 +30,12 @@ from yoco.sharing import PromptReader, prompt_reader
 
 __all__ = [
     "YOCO",
+    "ChunkSize",
     "Context",
     "KVCache",
+    "NotEnoughMemory",
     "OnRead",
+    "Origin",
     "PromptReader",
     "RopeConfig",
     "Rows",
@@ -38,6 +43,8 @@ __all__ = [
     "Segment",
     "YOCOConfig",
     "extend",
+    "find_origin",
+    "first_not_finite",
     "generate",
     "load",
     "logits_at",

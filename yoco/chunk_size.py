@@ -14,6 +14,7 @@ Result = TypeVar("Result")
 
 # chunks of fewer tokens save nothing any more
 LEAST_TOKENS = 16
+LESS_MEMORY = "shorter lengths, a smaller max_length, dtype=bfloat16, share=false, or more memory"
 _SAID_BY_TORCH = (
     "can't allocate memory",
     "not enough memory",
@@ -37,8 +38,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
 def out_of_memory(doing: str) -> NotEnoughMemory:
     """The error where nothing smaller is left to try."""
     return NotEnoughMemory(
-        f"memory ran out while {doing}, in the smallest pieces: give shorter lengths, "
-        "dtype=bfloat16, share=false, or a machine with more memory"
+        f"memory ran out while {doing}, in the smallest pieces: give {LESS_MEMORY}"
     )
 
 

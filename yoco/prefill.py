@@ -12,7 +12,15 @@ import torch
 from torch import Tensor
 
 from yoco.cache import Context, kv_sums
-from yoco.chunk_size import ChunkSize, in_halves, joined
+from yoco.chunk_size import (
+    LESS_MEMORY,
+    ChunkSize,
+    NotEnoughMemory,
+    in_halves,
+    joined,
+    ran_out_of_memory,
+)
+from yoco.free_memory import gigabytes, require
 from yoco.model import YOCO
 from yoco.rows import Rows, halves_of_rows, reads_of
 
@@ -31,14 +39,27 @@ def new_context(model: YOCO, capacity: int, *, length: int = 0, num_warm_up: int
 
     Args:
         length, num_warm_up: as in `Context.empty`.
+
+    Raises:
+        NotEnoughMemory: the memory has no room for it.
     """
-    return Context.empty(
-        model.config,
-        capacity,
-        device=model.device,
-        dtype=model.dtype,
-        length=length,
-        num_warm_up=num_warm_up,
+    num_bytes = capacity * model.kv_bytes_per_token
+    what = f"the KV cache of {capacity:,} tokens in {str(model.dtype).removeprefix('torch.')}"
+    require(num_bytes, model.device, what=what, remedy=LESS_MEMORY)
+    try:
+        return Context.empty(
+            model.config,
+            capacity,
+            device=model.device,
+            dtype=model.dtype,
+            length=length,
+            num_warm_up=num_warm_up,
+        )
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+    raise NotEnoughMemory(
+        f"{what} takes {gigabytes(num_bytes)}, which could not be had: give {LESS_MEMORY}"
     )
 
 

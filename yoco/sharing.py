@@ -26,7 +26,15 @@ import torch
 from more_itertools import constrained_batches
 from torch import Tensor
 
-from yoco.cache import Context, KVCache, RetentionState, Segment, WindowState
+from yoco.cache import (
+    Context,
+    KVCache,
+    RetentionState,
+    Segment,
+    WindowState,
+    first_not_finite,
+)
+from yoco.chunk_size import ChunkSize, NotEnoughMemory, ran_out_of_memory
 from yoco.common_spans import CommonSpan, Source, common_length
 from yoco.model import YOCO
 from yoco.prefill import OnRead, extend, new_context, prefill_last, untold
@@ -54,11 +62,15 @@ class PromptReader(ABC):
     """Reads prompts one after the other.
 
     Args:
-        chunk_size: tokens of one pass of the self-decoder.
+        chunk_size: tokens of one pass of the self-decoder; shrinks where memory runs out.
     """
 
-    def __init__(self, model: YOCO, *, chunk_size: int) -> None:
-        self.model, self.chunk_size = model, chunk_size
+    def __init__(self, model: YOCO, *, chunk_size: int | ChunkSize) -> None:
+        self.model, self.chunk_size = model, ChunkSize.of(chunk_size)
+
+    @abstractmethod
+    def release(self) -> None:
+        """Lets go of what is kept for the next prompt, which is then read as the first was."""
 
     def read(
         self,
@@ -92,14 +104,14 @@ class PromptReader(ABC):
     ) -> Rows: ...
 
 
-def prompt_reader(model: YOCO, *, chunk_size: int, share: bool = True) -> PromptReader:
+def prompt_reader(model: YOCO, *, chunk_size: int | ChunkSize, share: bool = True) -> PromptReader:
     """The reader that shares most of what this model may share.
 
     With the official arithmetic of rotary angles a shifted position is not quite the same, so
     there only beginnings are shared.
 
     Args:
-        chunk_size: tokens of one pass of the self-decoder.
+        chunk_size: tokens of one pass of the self-decoder; shrinks where memory runs out.
         share: if false, every prompt is read by itself.
     """
     if not share:
@@ -112,6 +124,9 @@ def prompt_reader(model: YOCO, *, chunk_size: int, share: bool = True) -> Prompt
 
 class SeparateReader(PromptReader):
     """Shares nothing."""
+
+    def release(self) -> None:
+        pass
 
     def _read(
         self, tokens: Tensor, capacity: int, on_read: OnRead, before_release: BeforeRelease
@@ -142,11 +157,15 @@ class SplicingReader(PromptReader):
         reach: R, the model's receptive field.
     """
 
-    def __init__(self, model: YOCO, reach: int, *, chunk_size: int) -> None:
+    def __init__(self, model: YOCO, reach: int, *, chunk_size: int | ChunkSize) -> None:
         super().__init__(model, chunk_size=chunk_size)
         self.reach = reach
         self._source: Source | None = None
         self._cache: KVCache | None = None
+        self._num_beside = 0
+
+    def release(self) -> None:
+        self._source = self._cache = None
         self._num_beside = 0
 
     def _read(
@@ -162,16 +181,48 @@ class SplicingReader(PromptReader):
                 before_release()
                 self._num_beside = 0
             self._num_beside += num_beside
-            on_read(num_kept)
-            return self._splice(tokens, kept, patches, capacity, on_read)
+            rows = self._splice_if_it_fits(tokens, kept, patches, capacity, on_read)
+            if rows is None:
+                # with the prompts beside it gone there is more room
+                before_release()
+                self._num_beside = num_beside
+                rows = self._splice_if_it_fits(tokens, kept, patches, capacity, on_read)
+            if rows is not None:
+                on_read(num_kept)
+                return rows
         # the old cache goes before there is a new one
         before_release()
-        self._num_beside = 0
-        self._source = self._cache = None
+        self.release()
         alone = SeparateReader(self.model, chunk_size=self.chunk_size)
         rows = alone.read(tokens, capacity=capacity, on_read=on_read)
-        self._source, self._cache = Source(tokens), rows.context.cache
+        # what is not finite is shared with nobody
+        if first_not_finite([rows.context]) == [None]:
+            self._source, self._cache = Source(tokens), rows.context.cache
         return rows
+
+    def _splice_if_it_fits(
+        self,
+        tokens: Tensor,
+        kept: Sequence[CommonSpan],
+        patches: Sequence[_Patch],
+        capacity: int,
+        on_read: OnRead,
+    ) -> Rows | None:
+        """As `_splice`; None where the memory is too little for it."""
+        num_read = 0
+
+        def tell(num_tokens: int) -> None:
+            nonlocal num_read
+            num_read += num_tokens
+            on_read(num_tokens)
+
+        try:
+            return self._splice(tokens, kept, patches, capacity, tell)
+        except Exception as error:
+            if not isinstance(error, NotEnoughMemory) and not ran_out_of_memory(error):
+                raise
+            on_read(-num_read)
+            return None
 
     def _reusable(self, tokens: Tensor) -> list[CommonSpan]:
         """Spans whose K and V are the source's, without the prompt's last token.
@@ -214,7 +265,7 @@ class SplicingReader(PromptReader):
         # those that fit one pass are read together
         for pack in constrained_batches(
             patches,
-            self.chunk_size,
+            self.chunk_size.tokens,
             get_len=lambda patch: patch.stop - patch.first,
             strict=False,
         ):
@@ -258,9 +309,15 @@ class SplicingReader(PromptReader):
             return prefill_last(
                 self.model, context, texts[0], chunk_size=self.chunk_size, on_read=tell
             )
-        hidden = extend(self.model, contexts, [text.to(self.model.device) for text in texts])
-        on_read(sum(map(len, texts)) - sum(context.num_warm_up for context in contexts))
-        return Rows(context, hidden[-1:].clone(), [context.length - 1])
+        try:
+            hidden = extend(self.model, contexts, [text.to(self.model.device) for text in texts])
+        except Exception as error:
+            self.chunk_size.shrink(error, sum(map(len, texts)))
+        else:
+            on_read(sum(map(len, texts)) - sum(context.num_warm_up for context in contexts))
+            return Rows(context, hidden[-1:].clone(), [context.length - 1])
+        pairs = zip(contexts, texts, strict=True)
+        return [self._read_pack([context], [text], on_read) for context, text in pairs][-1]
 
 
 @dataclass
@@ -274,11 +331,14 @@ class _Place:
 class RewindingReader(PromptReader):
     """Goes back to where a prompt parts from the one before, and reads on from there."""
 
-    def __init__(self, model: YOCO, *, chunk_size: int) -> None:
+    def __init__(self, model: YOCO, *, chunk_size: int | ChunkSize) -> None:
         super().__init__(model, chunk_size=chunk_size)
         self._tokens = torch.empty(0, dtype=torch.int64)
         self._cache: KVCache | None = None
         self._places: list[_Place] = []
+
+    def release(self) -> None:
+        self._cache, self._places = None, []
 
     def _read(
         self, tokens: Tensor, capacity: int, on_read: OnRead, before_release: BeforeRelease
@@ -288,8 +348,9 @@ class RewindingReader(PromptReader):
         on_read(context.length)
         self._tokens = tokens
         most = max(FEWEST_STATES, int(STATES_SHARE * context.cache.nbytes / context.state.nbytes))
-        num_chunks = -(-len(tokens) // self.chunk_size)
-        spacing = -(-num_chunks // most) * self.chunk_size
+        chunk_tokens = self.chunk_size.tokens
+        num_chunks = -(-len(tokens) // chunk_tokens)
+        spacing = -(-num_chunks // most) * chunk_tokens
 
         def keep(num_tokens: int) -> None:
             last = self._places[-1].length if self._places else 0
@@ -323,7 +384,7 @@ class RewindingReader(PromptReader):
             state = place.state.fork(capacity - place.length)
             return Context(self.model.config, self._cache, state, place.length)
         # the old cache goes before there is a new one
-        self._cache, self._places = None, []
-        context = new_context(self.model, capacity + self.chunk_size)
+        self.release()
+        context = new_context(self.model, capacity + self.chunk_size.tokens)
         self._cache = context.cache
         return context
