@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -19,105 +18,65 @@ from tqdm import tqdm
 import yoco
 from evals.chains import find_chains, score_chain, score_document
 from evals.chat import render_chat
+from evals.devices import device_here
 from evals.distributed import Processes
 from evals.encoding import NUM_AHEAD, RequestEncoder
 from evals.generation import GenerationOptions, Prompt, continue_prompts, options_of
-from evals.model_args import CHUNK_SIZE, batch_limit, merged_model_args, one_of, positive
+from evals.model_args import CHUNK_SIZE, ModelArguments, tokenizer_path
 from evals.reading_order import LOOKED_AT, code_points, sharing_order
 from evals.scoring import Tokens, group_by_context, score_batch
 from tasks import handles
 from tasks.tokenizers import load_tokenizer
+from yoco.checkpoints import read_checkpoint
 from yoco.loading import resolve_path
 
 logger = logging.getLogger(__name__)
 
 Item = TypeVar("Item")
 
-# where neither the checkpoint nor the user says how long a prompt may be
-DEFAULT_MAX_LENGTH = 1_048_576
-
 
 class YOCOLM(TemplateLM):
     """A YOCO checkpoint behind lm-eval's interface.
 
     Args:
-        pretrained: folder of a checkpoint (official, Hugging Face or converted), or the name of
-            an embedded one ("demo").
-        tokenizer: folder, tokenizer.json, hub name or "cl100k_base"; the checkpoint's own folder
-            where not given.
-        dtype: "auto" (as stored on a GPU, float32 on a CPU) or a dtype's name.
-        device: "auto", "cpu", "cuda", "cuda:1". lm-eval's own default, "cuda:0", means "auto"
-            where there is no GPU.
-        chunk_size: tokens of one prefill chunk; memory grows with it, the result does not.
-        max_length: tokens that prompt and continuation may have together; the checkpoint's own
-            limit where not given, else 1,048,576.
-        batch_size: prompts that are packed into one chunk, or "auto": as many as fit it. Those that
-            share a KV cache are answered side by side whatever this is.
-        rope_precision: "float64" angles, or "reference" for the official arithmetic.
-        backend: kernels: auto, reference, torch, fla.
-        truncation: "left" drops the beginning of an input that is too long; by default that is
-            an error.
-        share: whether a long prompt uses what an earlier one with the same text left in the KV
-            cache; results change by rounding only.
-        allow_nonfinite: whether weights that are NaN or Inf are loaded, instead of refused.
-        trust_remote_code: what `lm_eval --trust_remote_code` passes; nothing here runs such code.
+        pretrained: folder of a checkpoint, or the name of an embedded one.
+        options: the other `ModelArguments`.
 
     Raises:
-        FileNotFoundError, ValueError: the checkpoint, the tokenizer or an argument is wrong.
+        FileNotFoundError, ValueError: the checkpoint, the tokenizer or an argument is wrong; all
+            but damage to the weights is found out before they are loaded.
     """
 
-    def __init__(
-        self,
-        pretrained: str,
-        *,
-        tokenizer: str | None = None,
-        dtype: str = "auto",
-        device: str = "auto",
-        chunk_size: int | None = None,
-        max_length: int | None = None,
-        batch_size: int | str = "auto",
-        max_batch_size: int | None = None,
-        rope_precision: str = "float64",
-        backend: str = "auto",
-        truncation: str | None = None,
-        share: bool = True,
-        allow_nonfinite: bool = False,
-        trust_remote_code: bool = False,
-    ) -> None:
+    def __init__(self, pretrained: str | None = None, **options: Any) -> None:
         super().__init__()
-        self.pretrained = str(pretrained)
+        arguments = ModelArguments.read({"pretrained": pretrained, **options})
+        self.pretrained = arguments.pretrained
         self.processes = Processes()
         self._rank, self._world_size = self.processes.rank, self.processes.world_size
-        device = self.processes.own_device(str(device))
-        if device == "cuda:0" and not torch.cuda.is_available():
-            logger.info("no CUDA device here: running on the CPU")
-            device = "auto"
-        self.batch_size = batch_limit(batch_size, max_batch_size)
-        truncation = one_of("truncation", truncation, (None, "left"))
-        self.share = one_of("share", share, (True, False))
+        self.batch_size = arguments.batch_size or arguments.max_batch_size
+        self.share = arguments.share
         path = resolve_path(self.pretrained)
-        self.model = yoco.load(
-            path,
-            device=device,
-            dtype=dtype,
-            rope_precision=rope_precision,
-            backend=backend,
-            allow_nonfinite=one_of("allow_nonfinite", allow_nonfinite, (True, False)),
-        )
-        if chunk_size is None:
-            chunk_size = CHUNK_SIZE[self.device.type]
-        if max_length is None:
-            max_length = self.model.config.max_length or DEFAULT_MAX_LENGTH
-        self.chunk_size = positive("chunk_size", chunk_size)
-        self.max_length = positive("max_length", max_length)
-        self.text = load_tokenizer(str(tokenizer or path))
-        if self.text.vocab_size > self.model.config.vocab_size:
+        config = read_checkpoint(path).config
+        self.max_length = arguments.limit(config.max_length)
+        self.text = load_tokenizer(tokenizer_path(arguments.tokenizer or str(path)))
+        if self.text.vocab_size > config.vocab_size:
             raise ValueError(
                 f"the tokenizer {self.text.name} has {self.text.vocab_size:,} ids but the "
-                f"checkpoint {pretrained} only {self.model.config.vocab_size:,}: give the "
+                f"checkpoint {pretrained} only {config.vocab_size:,}: give the "
                 "tokenizer that it was trained with (tokenizer=...)"
             )
-        self.encoder = RequestEncoder(self.text, max_length=self.max_length, truncation=truncation)
+        self.encoder = RequestEncoder(
+            self.text, max_length=self.max_length, truncation=arguments.truncation
+        )
+        self.model = yoco.load(
+            path,
+            device=device_here(self.processes.own_device(arguments.device)),
+            dtype=arguments.dtype,
+            rope_precision=arguments.rope_precision,
+            backend=arguments.backend,
+            allow_nonfinite=arguments.allow_nonfinite,
+        )
+        self.chunk_size = arguments.chunk_size or CHUNK_SIZE[self.device.type]
         handles.announce(
             self, pretrained=self.pretrained, tokenizer=self.text, max_length=self.max_length
         )
@@ -129,8 +88,8 @@ class YOCOLM(TemplateLM):
         cls, arg_dict: Mapping[str, Any], additional_config: Mapping[str, Any] | None = None
     ) -> YOCOLM:
         """The backend of `--model_args`, which win over `--batch_size` and `--device`."""
-        known = list(inspect.signature(cls.__init__).parameters)[1:]
-        return cls(**merged_model_args(arg_dict, additional_config, known))
+        given = {name: value for name, value in arg_dict.items() if value is not None}
+        return cls(**{**(additional_config or {}), **given})
 
     @classmethod
     def create_from_arg_string(

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from evals.model_args import CHUNK_SIZE, positive
+from evals.model_args import CHUNK_SIZE, tokens
 from heatmaps.labels import length_label
 from tasks.tokenizers import load_tokenizer
 from yoco.checkpoints import checkpoint_sha256, read_checkpoint
@@ -96,7 +96,7 @@ def checkpoint_info(
     config, tensors = checkpoint.config, checkpoint.tensors
     # as on a GPU, so that every machine tells the same of a checkpoint
     run_dtype = resolve_dtype(dtype, torch.device("cuda"), tensors["embed_tokens.weight"].dtype)
-    chunk_size = positive("chunk_size", CHUNK_SIZE["cuda"] if chunk_size is None else chunk_size)
+    chunk_size = tokens("chunk_size", CHUNK_SIZE["cuda"] if chunk_size is None else chunk_size)
     return CheckpointInfo(
         path=str(folder),
         format=checkpoint.format,

@@ -11,8 +11,9 @@ from typing import Any
 
 import torch
 
-from evals.backend import DEFAULT_MAX_LENGTH
 from evals.catalogue import Catalogue, TaskUnit
+from evals.devices import device_here
+from evals.model_args import ModelArguments, tokenizer_path
 from tasks.documents import find_documents
 from tasks.haystacks import load_haystack
 from tasks.local_data import num_examples
@@ -82,22 +83,21 @@ def model_key(model_args: Mapping[str, Any]) -> ModelKey:
     Raises:
         FileNotFoundError, ValueError: the checkpoint, the tokenizer or an argument is wrong.
     """
-    path = resolve_path(model_args["pretrained"])
+    arguments = ModelArguments.read(model_args)
+    path = resolve_path(arguments.pretrained)
     checkpoint = read_checkpoint(path)
-    device = resolve_device(model_args.get("device") or "auto")
+    device = resolve_device(device_here(arguments.device))
     stored = checkpoint.tensors["embed_tokens.weight"].dtype
-    dtype = resolve_dtype(model_args.get("dtype") or "auto", device, stored)
-    limits = (model_args.get("max_length"), checkpoint.config.max_length, DEFAULT_MAX_LENGTH)
-    backend = model_args.get("backend") or "auto"
-    kernels = choose_kernels(backend, device, dtype, checkpoint.config.head_dims)
+    dtype = resolve_dtype(arguments.dtype, device, stored)
+    kernels = choose_kernels(arguments.backend, device, dtype, checkpoint.config.head_dims)
     return ModelKey(
         checkpoint_sha256=checkpoint_sha256(path),
-        tokenizer_sha256=load_tokenizer(str(model_args.get("tokenizer") or path)).hash,
+        tokenizer_sha256=load_tokenizer(tokenizer_path(arguments.tokenizer or str(path))).hash,
         dtype=_name(dtype),
         device_type=device.type,
         kernels=dict(kernels.names),
-        rope_precision=model_args.get("rope_precision") or "float64",
-        max_length=next(int(limit) for limit in limits if limit),
+        rope_precision=arguments.rope_precision,
+        max_length=arguments.limit(checkpoint.config.max_length),
     )
 
 

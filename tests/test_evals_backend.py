@@ -253,21 +253,6 @@ def test_model_args_win_over_the_command_line() -> None:
     assert lm.batch_size is None
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        ({"pretrained": "demo", "dtyp": "x"}, "unknown model argument 'dtyp': did you mean"),
-        ({"dtype": "auto"}, "no checkpoint given: add --model_args pretrained=PATH"),
-        ({"pretrained": "demo", "batch_size": "many"}, "batch_size is 'many': it must be auto"),
-        ({"pretrained": "demo", "truncation": "right"}, "truncation is 'right': it must be one of"),
-        ({"pretrained": "demo", "chunk_size": -1}, "chunk_size is -1: it must be at least 1"),
-    ],
-)
-def test_bad_arguments(arguments: dict[str, Any], message: str) -> None:
-    with pytest.raises(ValueError, match=message):
-        YOCOLM.create_from_arg_obj({"device": "cpu", **arguments})
-
-
 def test_a_tokenizer_of_another_model_is_refused(tmp_path: Path) -> None:
     from tokenizers import Tokenizer, models
 
@@ -317,5 +302,5 @@ def test_weights_that_are_not_finite_are_loaded_only_if_asked_for(tmp_path: Path
     with pytest.raises(ValueError, match=r"NaN or Inf in 1 tensor \(layer_norm.weight: 1\)"):
         YOCOLM(str(folder), device="cpu")
     assert YOCOLM(str(folder), device="cpu", allow_nonfinite=True).model.dtype == torch.float32
-    with pytest.raises(ValueError, match="allow_nonfinite is 'yes': it must be one of True, Fal"):
+    with pytest.raises(ValueError, match="allow_nonfinite is 'yes': it must be True or Fal"):
         YOCOLM(str(folder), device="cpu", allow_nonfinite="yes")  # pyright: ignore[reportArgumentType]
