@@ -90,8 +90,9 @@ def test_lm_eval_ends_in_one_line_for_wrong_model_arguments(
 
 @pytest.mark.usefixtures("small_lm_eval")
 def test_our_tasks_end_other_models_runs_in_one_line(capsys: pytest.CaptureFixture[str]) -> None:
-    status, line = run_lm_eval(capsys, "--metadata", json.dumps(GRID), model="dummy")
-    assert status == 2 and line.startswith("yoco: nobody says how many tokens this model takes")
+    metadata = json.dumps({**GRID, "trials": 0})
+    status, line = run_lm_eval(capsys, "--metadata", metadata, model="dummy")
+    assert status == 2 and line.startswith("yoco: trials=0 is not a whole number")
 
 
 @pytest.mark.usefixtures("small_lm_eval")
