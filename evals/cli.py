@@ -232,6 +232,7 @@ def _run_and_draw(
     batch_size: str,
     output: str,
 ) -> int:
+    from evals.planned_grids import read_plan
     from evals.task_run import run_task
     from heatmaps.report import write_heatmap
 
@@ -242,15 +243,19 @@ def _run_and_draw(
         # another rank writes and draws
         return 0
     picture = results.with_name(results.name.replace("results_", "heatmap_")).with_suffix(".png")
-    print(write_heatmap([results], picture))
+    print(write_heatmap([results], picture, read_plan=read_plan, draw_unmeasured=True))
     print(f"results {results}")
     return 0
 
 
 def _heatmap(options: argparse.Namespace) -> int:
+    from evals.planned_grids import read_plan
     from heatmaps.report import write_heatmap
 
-    print(write_heatmap(options.results, options.output, options.csv, title=options.title))
+    text = write_heatmap(
+        options.results, options.output, options.csv, title=options.title, read_plan=read_plan
+    )
+    print(text)
     return 0
 
 

@@ -6,6 +6,9 @@ from the yellow.
 
 A difference goes from orange through near-white to blue, which everybody tells apart: the farther
 from zero, the darker, equally on both sides.
+
+A control, where there is nothing to find, is neither good nor bad by its colour: it goes from pale
+grey to dark blue.
 """
 
 import numpy as np
@@ -31,6 +34,12 @@ _DIFFERENCE_STOPS = [
     (0.75, "#7DB1DE"),
     (1.00, "#1565A5"),
 ]
+
+_CONTROL_STOPS = [
+    (0.00, "#DFE3E9"),
+    (0.50, "#7F95B5"),
+    (1.00, "#22406F"),
+]
 # Models and tasks as lines and points, in this order (after Okabe and Ito, Color universal design).
 SERIES = ("#1565A5", "#C8641B", "#1B8A6B", "#9C4F96", "#7A6A1E", "#4E9BC9")
 
@@ -43,6 +52,11 @@ def score_colormap() -> LinearSegmentedColormap:
 def difference_colormap() -> LinearSegmentedColormap:
     """The colormap for differences -1..1; below zero the second model is worse."""
     return LinearSegmentedColormap.from_list("yoco_difference", _DIFFERENCE_STOPS, N=512)
+
+
+def control_colormap() -> LinearSegmentedColormap:
+    """The colormap for scores 0..1 of a control without a needle."""
+    return LinearSegmentedColormap.from_list("yoco_control", _CONTROL_STOPS, N=512)
 
 
 def text_colour(rgb: np.ndarray) -> str:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heatmaps.printable import brief
+
 # lm-eval names a model by the first of these model_args that is given.
 _NAMING_ARGS = ("peft", "delta", "pretrained", "model", "path", "engine")
 # With the name they choose the weights; the last two, which of those that have one hash.
@@ -30,6 +32,7 @@ class ModelRun:
     source: str = ""
     revision: str = ""
     settings: str = ""
+    dtype: str = ""
     sha: str = ""
     guessed: bool = False
 
@@ -54,6 +57,7 @@ def model_run(content: Mapping[str, Any], samples: Path) -> ModelRun:
     source = str(config.get("model") or content.get("model_source") or "")
     args = _parsed(config.get("model_args"))
     sha = _sha(config, args)
+    dtype = str(config.get("model_dtype") or args.get("dtype") or "").removeprefix("torch.")
     naming_arg = next((key for key in _NAMING_ARGS if args.get(key)), None)
     if naming_arg:
         name = str(args.pop(naming_arg))
@@ -65,7 +69,12 @@ def model_run(content: Mapping[str, Any], samples: Path) -> ModelRun:
     chosen = {key: args[key] for key in _REVISION_ARGS if args.get(key) and args[key] != "main"}
     revision = ",".join(f"{key}={value}" for key, value in chosen.items())
     return ModelRun(
-        name=name, source=source, revision=revision, settings=settings or "none", sha=sha
+        name=name,
+        source=source,
+        revision=revision,
+        settings=settings or "none",
+        dtype=dtype,
+        sha=sha,
     )
 
 
@@ -105,7 +114,8 @@ def settings_note(label: str, runs: Iterable[ModelRun]) -> str | None:
     if len(variants) < 2:
         return None
     return (
-        f"{label}: its runs were made with different model_args ({' | '.join(variants)}) "
+        f"{label}: its runs were made with different model_args "
+        f"({' | '.join(brief(variant, 300) for variant in variants)}) "
         "and count as one model"
     )
 

@@ -9,20 +9,25 @@ import numpy as np
 from heatmaps.needles.grids import Grid
 
 
-def make_grid(mean: Any, lengths: Any, depths: Any, *, trials: Any = 2, **head: str) -> Grid:
+def make_grid(mean: Any, lengths: Any, depths: Any, *, trials: Any = 2, **head: Any) -> Grid:
     """A grid of one model.
 
     Args:
         mean: (D, L) scores 0..1, NaN where nothing was measured.
         trials: of each cell that was measured.
-        head: `model`, `task`, `haystack` in place of those here.
+        head: other fields of the grid, in place of those here.
     """
     mean = np.array(mean, dtype=np.float64)
-    names = {"model": "prototype", "task": "yoco_needle", "haystack": "stdlib", **head}
+    fields = {
+        "model": "prototype",
+        "task": "yoco_needle",
+        "num_needles": 1,
+        "ask": "one",
+        "haystack": "stdlib",
+        **head,
+    }
     return Grid(
-        **names,
-        num_needles=1,
-        ask="one",
+        **fields,
         lengths=tuple(lengths),
         depths=tuple(depths),
         mean=mean,

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import xml.etree.ElementTree
 from pathlib import Path
 
 import matplotlib
@@ -25,6 +26,7 @@ def make_grid(
     level=None,
     trials=5,
     lengths=None,
+    off=(),
     **head,
 ):
     generator = np.random.default_rng(num_lengths * num_depths)
@@ -37,7 +39,11 @@ def make_grid(
         counts[single] = 1
     for row, column in missing:
         counts[row, column], mean[row, column] = 0, np.nan
+    error = np.zeros(shape)
+    for place in off:
+        error[place] = 0.2
     head = {
+        "depth_error": error,
         "model": "prototype",
         "task": "yoco_needle",
         "num_needles": 1,
@@ -116,6 +122,70 @@ def test_not_measured_is_hatched_and_explained():
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["not measured"]
     assert len(axes.texts) == 88 - 3
+
+
+def marks(axes):
+    return [c for c in axes.collections if c.get_label() == "depth not as asked"]
+
+
+def test_needles_that_are_not_where_asked_are_marked_and_explained():
+    off = [(0, 0), (10, 7)]
+    figure = draw(make_grid(off=off))
+    (triangles,) = marks(panels(figure)[0])
+    corners = [np.asarray(path.vertices) for path in triangles.get_paths()]
+    # each within the upper right corner of its cell
+    assert [(int(c[:, 1].min()), int(c[:, 0].min())) for c in corners] == off
+    assert all(c[:, 1].max() - c[:, 1].min() < 0.5 for c in corners)
+    note = "\u25e5 the needle is more than half a depth step from the depth asked for"
+    assert note in words(figure)
+    assert_text_fits(figure)
+    assert_text_fits(draw(make_grid(1, 1, off=[(0, 0)])))
+    # Negative control.
+    figure = draw(make_grid())
+    assert not marks(panels(figure)[0]) and "\u25e5" not in words(figure)
+
+
+def test_a_control_has_colours_and_words_of_its_own():
+    figure = draw(make_grid(num_needles=0, level=0.0))
+    (axes, bar) = figure.axes
+    assert bar.get_xlabel() == "answers with the value, though not in the text"
+    assert mesh_of(axes).get_clim() == (0, 1)
+    assert "value in 0.0% of answers" in words(figure) and "mean" not in words(figure)
+    colours = mesh_of(axes).get_cmap()(np.linspace(0, 1, 20))[:, :3]
+    # never red or green: blue leads, and it darkens
+    assert (colours[:, 2] >= colours[:, :2].max(axis=1)).all()
+    assert (np.diff(colours.sum(axis=1)) < 0).all()
+    assert_text_fits(figure)
+    both = draw([make_grid(missing=[(0, 0)]), make_grid(num_needles=0)], columns=1)
+    assert len(both.axes) == 4
+    assert_text_fits(both)
+
+
+@pytest.mark.parametrize(("num_lengths", "num_depths"), [(1, 1), (2, 3), (8, 11)])
+def test_a_grid_of_which_nothing_was_measured_is_hatched(num_lengths, num_depths):
+    missing = [(row, column) for row in range(num_depths) for column in range(num_lengths)]
+    figure = draw(make_grid(num_lengths, num_depths, missing=missing))
+    (axes,) = panels(figure)
+    assert len(hatched(axes)[0].get_paths()) == len(missing) and not axes.texts
+    assert "no cell was measured" in words(figure) and "nan" not in words(figure)
+    assert_text_fits(figure)
+
+
+def test_names_of_any_length_and_kind(tmp_path):
+    """One of 10,000 characters took 120 seconds."""
+    name = "a$\\frac{1}{" + "x" * 10_000 + "\n\x1b[2J\u202e\ud800<b>-->"
+    grid = make_grid(2, 2, model=name, haystack=name, task=name, variant=(name,))
+    figure = draw([grid, grid], title=name)
+    assert_text_fits(figure)
+    assert not any(text.get_parse_math() for text in figure.texts)
+    assert not any(character in words(figure) for character in "\x1b\u202e\ud800")
+    save(figure, tmp_path / "a.svg")
+    xml.etree.ElementTree.parse(tmp_path / "a.svg")
+
+
+def test_too_many_panels_are_refused():
+    with pytest.raises(ValueError, match="101 grids do not fit into one picture, 100 do"):
+        draw([make_grid(1, 1)] * 101)
 
 
 def test_nothing_missing_needs_no_legend():

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from heatmaps.needles.planned import PlannedGrid
 from heatmaps.needles.samples import COLUMNS, read_samples
 
 EARLY, LATE = "2026-01-05T09-00-00.123456", "2026-01-06T09-00-00"
@@ -17,7 +18,7 @@ def sample(length: Any = 4096, depth: Any = 0.5, trial=0, recall: Any = 1.0, **d
     doc = {
         "length_tokens": length,
         "depth_frac": depth,
-        "depth_frac_achieved": depth + 0.001,
+        "depth_frac_achieved": 0.999 * depth if isinstance(depth, float) else None,
         "trial": trial,
         "num_needles": 1,
         "ask": "one",
@@ -50,13 +51,19 @@ def write_run(
     model_args: object = None,
     model_sha="",
     results=True,
+    **content: Any,
 ) -> Path:
     """Writes what a run of lm-eval leaves behind; returns the path of its samples file."""
     folder.mkdir(parents=True, exist_ok=True)
     if results:
         args = {"pretrained": "/models/prototype"} if model_args is None else model_args
         config = {"model": model, "model_args": args, "model_sha": model_sha}
-        content = {"results": {task: {"recall,none": 1.0}}, "config": config, "model_name": "abc"}
+        content = {
+            "results": {task: {"recall,none": 1.0}},
+            "config": config,
+            "model_name": "abc",
+            **content,
+        }
         (folder / f"results_{timestamp}.json").write_text(json.dumps(content))
     path = folder / f"samples_{task}_{timestamp}.jsonl"
     path.write_text("".join(json.dumps(s, ensure_ascii=False) + "\n" for s in samples))
@@ -77,7 +84,7 @@ def test_every_way_to_name_a_run_reads_the_same_rows(tmp_path):
     assert list(frame.columns) == COLUMNS
     assert frame["length_tokens"].tolist() == [4096, 4096, 8192]
     assert frame["depth_frac"].tolist() == [0.0, 0.0, 1.0]
-    assert frame["depth_frac_achieved"].tolist() == [0.001, 0.001, 1.001]
+    assert frame["depth_frac_achieved"].tolist() == [0.0, 0.0, 0.999]
     assert frame["trial"].tolist() == [0, 1, 0]
     assert frame["score"].tolist() == [1.0, 0.0, 0.5]
     assert set(frame["model"]) == {"prototype"}
@@ -130,6 +137,98 @@ def test_samples_that_differ_in_what_was_asked_are_all_kept(tmp_path, change):
     frame = read_samples([tmp_path])
     assert len(frame) == 2
     assert frame.attrs["notes"] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "change"),
+    [
+        ("haystack_sha256", {"haystack_sha256": "b"}),
+        ("tokenizer_sha256", {"tokenizer_sha256": "b"}),
+        ("generation_tokens", {"generation_tokens": 40}),
+    ],
+)
+def test_a_run_under_other_conditions_does_not_replace_the_first(tmp_path, name, change):
+    of_first = {"haystack_sha256": "a", "tokenizer_sha256": "a", "generation_tokens": 20}
+    write_run(tmp_path, [sample(**of_first)])
+    write_run(tmp_path, [sample(recall=0.0, **(of_first | change))], timestamp=LATE)
+    frame = read_samples([tmp_path])
+    assert frame["score"].tolist() == [1.0, 0.0] and frame[name].nunique() == 2
+    assert frame.attrs["notes"] == []
+    # Negative control: under the same it does.
+    write_run(tmp_path, [sample(recall=0.0, **of_first)], timestamp=LATE)
+    assert read_samples([tmp_path])["score"].tolist() == [0.0]
+
+
+@pytest.mark.parametrize("name", ["chat_template_sha", "system_instruction_sha"])
+def test_a_run_with_a_template_does_not_replace_one_without(tmp_path, name):
+    write_run(tmp_path, [sample()], **{name: None})
+    write_run(tmp_path, [sample(recall=0.0)], timestamp=LATE, **{name: "c" * 64})
+    frame = read_samples([tmp_path])
+    assert dict(zip(frame[name], frame["score"], strict=True)) == {"none": 1.0, "c" * 64: 0.0}
+
+
+def test_generation_settings_are_conditions(tmp_path):
+    warm = sample(recall=0.0)
+    warm["arguments"]["gen_args_0"]["arg_1"] = {"until": [], "temperature": 0.7}
+    write_run(tmp_path, [sample()])
+    write_run(tmp_path, [warm], timestamp=LATE)
+    assert read_samples([tmp_path])["decoding"].tolist() == [
+        '{"until": []}',
+        '{"temperature": 0.7, "until": []}',
+    ]
+
+
+@pytest.mark.parametrize("recall", [None, float("nan")])
+def test_what_was_not_measured_has_no_score(tmp_path, recall):
+    write_run(tmp_path, [sample(), sample(trial=1, recall=recall)])
+    frame = read_samples([tmp_path])
+    assert frame["score"].isna().tolist() == [False, True]
+    assert frame["not_measured"].tolist() == ["", "logits not finite"]
+
+
+def test_what_was_not_built_says_why_and_belongs_to_its_run(tmp_path):
+    """It has no text of its own, and still is of the grid that the others are of."""
+    missing = sample(trial=1, recall=float("nan"), not_built="3 tokens cannot be filled")
+    write_run(tmp_path, [sample(haystack_sha256="a"), missing])
+    frame = read_samples([tmp_path])
+    assert frame["not_measured"].tolist() == ["", "not built: 3 tokens cannot be filled"]
+    assert frame["haystack_sha256"].tolist() == ["a", "a"]
+
+
+def test_samples_that_the_results_file_counts_and_that_are_not_there(tmp_path):
+    counts = {"yoco_needle": {"original": 6, "effective": 6}}
+    path = write_run(tmp_path, [sample(trial=n) for n in range(4)], **{"n-samples": counts})
+    assert read_samples([tmp_path]).attrs["notes"] == [
+        f"{path.name} holds 4 of the 6 samples that its results file counts"
+    ]
+    for odd in ([4], {"yoco_needle": 4}, {"yoco_needle": {"effective": "4"}}):
+        write_run(tmp_path, [sample(trial=n) for n in range(4)], **{"n-samples": odd})
+        assert read_samples([tmp_path]).attrs["notes"] == []
+
+
+def test_what_a_run_planned_is_read_from_its_results_file(tmp_path):
+    configs = {"yoco_needle": {"metadata": {"lengths": ["4K"], "depths": 3, "trials": 2}}}
+    path = write_run(tmp_path, [sample()], configs=configs)
+    plan = PlannedGrid(lengths=(4096,), depths=(0.0, 0.5, 1.0), trials=2)
+    asked = []
+
+    def read_plan(metadata):
+        asked.append(metadata)
+        return plan
+
+    frame = read_samples([tmp_path], read_plan)
+    assert frame.attrs["plans"] == {str(path): plan}
+    assert asked == [configs["yoco_needle"]["metadata"]]
+
+    def refuse(metadata):
+        raise ValueError("depths are 'many'")
+
+    frame = read_samples([tmp_path], refuse)
+    assert frame.attrs["plans"] == {}
+    assert "does not say what was planned (depths are 'many')" in frame.attrs["notes"][0]
+    for configs in ([], {"yoco_needle": 3}, {"yoco_needle": {"metadata": []}}):
+        write_run(tmp_path, [sample()], configs=configs)
+        assert read_samples([tmp_path], read_plan).attrs["plans"] == {}
 
 
 def test_depths_equal_up_to_rounding_are_the_same_sample(tmp_path):
@@ -189,13 +288,22 @@ def test_two_checkpoints_of_one_name_are_two_models(tmp_path):
 
 
 def test_runs_of_one_model_with_other_settings_are_said(tmp_path):
-    first = {"pretrained": "m", "dtype": "float32"}
+    first = {"pretrained": "m", "share": "false"}
     write_run(tmp_path, [sample()], model_args=first)
-    write_run(tmp_path, [sample(trial=1)], model_args="pretrained=m,dtype=bf16", timestamp=LATE)
+    write_run(tmp_path, [sample(trial=1)], model_args="pretrained=m,share=true", timestamp=LATE)
     assert read_samples([tmp_path]).attrs["notes"] == [
-        "m: its runs were made with different model_args (dtype=bf16 | dtype=float32) "
+        "m: its runs were made with different model_args (share=false | share=true) "
         "and count as one model"
     ]
+
+
+def test_another_dtype_is_not_the_same_measured_again(tmp_path):
+    first = {"pretrained": "m", "dtype": "float32"}
+    write_run(tmp_path, [sample()], model_args=first)
+    write_run(tmp_path, [sample(recall=0.0)], model_args="pretrained=m,dtype=bf16", timestamp=LATE)
+    frame = read_samples([tmp_path])
+    assert dict(zip(frame["dtype"], frame["score"], strict=True)) == {"float32": 1.0, "bf16": 0.0}
+    assert frame.attrs["notes"] == []
 
 
 def test_samples_without_results_file_take_the_folders_name(tmp_path):
@@ -267,8 +375,15 @@ def test_a_broken_results_file_is_named(tmp_path, content):
     ("broken", "message"),
     [
         (sample(recall=1.5), r":2: recall is 1\.5; it must be a number from 0 to 1"),
-        (sample(recall=float("nan")), ":2: recall is nan"),
-        (sample(recall=None), ":2: recall is None"),
+        (sample(recall=float("inf")), ":2: recall is inf"),
+        (sample(recall=True), ":2: recall is True"),
+        (sample(recall="1"), ":2: recall is '1'"),
+        (sample(length=10**400), ":2: length_tokens is 1000.*; it must be a whole number <= 9,0"),
+        (sample(trial="first"), ":2: trial is 'first'; it must be a whole number"),
+        (sample(trial=[0]), r":2: trial is \[0\]"),
+        (sample(seed={}), r":2: seed is \{\}"),
+        (sample(depth_frac_achieved="deep"), ":2: depth_frac_achieved is 'deep'"),
+        (sample(num_needles=True), ":2: num_needles is True"),
         (sample(depth=30), ":2: depth_frac is 30; it must be a number from 0 to 1"),
         (sample(length=0), ":2: length_tokens is 0; it must be a whole number"),
         (sample(length="4K"), ":2: length_tokens is '4K'"),
@@ -285,5 +400,5 @@ def test_a_sample_without_its_score_is_not_zero(tmp_path):
     unscored = sample()
     del unscored["recall"]
     path = write_run(tmp_path, [unscored | {"metrics": ["bypass"]}])
-    with pytest.raises(ValueError, match=r"without its recall \(metrics: bypass\)"):
+    with pytest.raises(ValueError, match=r"without its recall \(metrics: \['bypass'\]\)"):
         read_samples([path])

@@ -91,3 +91,69 @@ def test_csv_has_every_cell_and_no_invented_score(grid, tmp_path):
             assert float(row["low"]) == low[depth, column]
             assert float(row["high"]) == high[depth, column]
     assert sum(row["score"] == "" for row in rows) == 2
+
+
+def test_a_control_is_no_failure():
+    """Nothing is there to be found: 0% is what it should be, and no cell is the worst."""
+    control = make_grid([[0, 0], [0, 0.5]], [4096, 8192], [0.0, 1.0], num_needles=0)
+    text = terminal_table(control)
+    assert text == (
+        "prototype, yoco_needle, no needle (control), haystack stdlib\n"
+        "the value is in 12.5% of answers, though not in the text\n"
+        "95% interval 2.2 to 47.1, 8 samples, 2 trials a cell\n"
+        "most often: 50% at 8K tokens, depth 100%\n"
+        "\n"
+        "         % of answers with the value, by depth in % of the haystack\n"
+        "length |   0 100 |  mean\n"
+        "-------+---------+------\n"
+        "    4K |   0   0 |   0.0\n"
+        "    8K |   0  50 |  25.0"
+    )
+    silent = terminal_table(make_grid([[0, 0]], [4096, 8192], [0.5], num_needles=0))
+    assert "in no answer" in silent and "worst" not in silent
+    many = make_grid(np.zeros((35, 2)), [1024, 2048], np.linspace(0, 1, 35), num_needles=0)
+    assert "most %" in terminal_table(many) and "worst" not in terminal_table(many)
+
+
+def test_a_grid_of_which_nothing_was_measured(tmp_path):
+    empty = make_grid([[np.nan, np.nan]], [4096, 8192], [0.5])
+    text = terminal_table(empty)
+    assert "no cell was measured" in text and "nan" not in text
+    write_csv([empty], tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(newline="") as file:
+        assert [(r["score"], r["trials"]) for r in csv.DictReader(file)] == [("", "0")] * 2
+
+
+def test_names_cannot_move_the_cursor_nor_fill_the_screen():
+    grid = make_grid([[1.0]], [4096], [0.5], model="m\x1b[2J\u202e", haystack="h" * 10_000)
+    text = terminal_table(grid)
+    assert text.startswith("m\\x1b[2J\\u202e, yoco_needle") and "hhh...hhh" in text
+    assert max(map(len, text.splitlines())) < 500
+
+
+def test_csv_has_the_depth_achieved_and_no_formula(tmp_path):
+    grid = make_grid(
+        [[1, 1]],
+        [4096, 8192],
+        [0.5],
+        model='=HYPERLINK("http://x")',
+        haystack="@files\ud800",
+        conditions={"dtype": "float32"},
+        depth_achieved=np.array([[0.25, np.nan]]),
+    )
+    write_csv([grid], tmp_path / "a.csv")
+    with (tmp_path / "a.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["depth_frac_achieved"] for row in rows] == ["0.25", ""]
+    assert rows[0]["model"] == '\'=HYPERLINK("http://x")'
+    assert rows[0]["haystack"] == "'@files\\ud800" and rows[0]["dtype"] == "float32"
+
+
+def test_csv_appears_whole_or_not_at_all(tmp_path, grid, monkeypatch):
+    write_csv([grid], tmp_path / "a.csv")
+    whole = (tmp_path / "a.csv").read_bytes()
+    monkeypatch.setattr(Grid, "interval", property(lambda grid: None))
+    with pytest.raises(TypeError):
+        write_csv([grid], tmp_path / "a.csv")
+    assert (tmp_path / "a.csv").read_bytes() == whole
+    assert len(list(tmp_path.iterdir())) == 1

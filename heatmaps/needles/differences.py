@@ -56,6 +56,11 @@ class GridDifference:
         """(D, L) bool: both grids have the cell."""
         return ~np.isnan(self.mean)
 
+    @cached_property
+    def depth_is_off(self) -> np.ndarray:
+        """(D, L) bool: nowhere, for the two grids themselves say it."""
+        return np.zeros(self.mean.shape, dtype=bool)
+
     def _spread(self, grid: Grid) -> np.ndarray:
         """The grid's means on the lengths and depths of both."""
         means = np.full((len(self.depths), len(self.lengths)), np.nan)

@@ -22,7 +22,17 @@ from heatmaps.colours import (
 from heatmaps.labels import depth_labels, length_label, thinned
 from heatmaps.needles.differences import GridDifference
 from heatmaps.needles.grids import Grid
-from heatmaps.needles.layout import FOOTER, LINE, Layout, PanelPlan, plan_layout
+from heatmaps.needles.layout import (
+    BAR_GAP,
+    BAR_HEIGHT,
+    BAR_WIDTH,
+    FOOTER,
+    LEGEND_GAP,
+    LINE,
+    Layout,
+    PanelPlan,
+    plan_layout,
+)
 from heatmaps.needles.scales import Scale, scale_of
 from heatmaps.page import (
     AXIS_PT,
@@ -35,13 +45,13 @@ from heatmaps.page import (
     small_ticks,
     text_width,
 )
+from heatmaps.printable import brief
 
 # Above this many cells a side, numbers in the cells would be too small to read.
 MAX_ANNOTATED = 12
 
-_BAR_WIDTH, _BAR_HEIGHT = 1.9, 0.13
-# Beyond a bar's last number, and the first of the next.
-_LEGEND_GAP, _BAR_GAP = 0.3, 0.65
+# Legs of the triangle in a cell's corner, in inches and at most of the cell's shorter side.
+_MARK, _MOST_OF_CELL = 0.085, 0.4
 
 
 def draw(
@@ -56,20 +66,24 @@ def draw(
 
     Cells keep one shape whatever their number, save in a narrow strip of many depths. Up to
     12 x 12 cells hold their value in percent; beyond that tick labels are thinned and the colour
-    speaks alone. Cells without a trial are hatched grey, never a colour of the scale.
+    speaks alone. Cells without a trial are hatched grey, never a colour of the scale. A corner is
+    marked where the needle is more than half a depth step from where it was asked.
 
     Args:
         grids: one or several, drawn in their order.
         title: a line above the panels.
         columns: panels in a row; what comes nearest to a page's shape if not given.
+
+    Raises:
+        ValueError: there is no grid, or there are too many.
     """
     grids = [grids] if isinstance(grids, Grid) else list(grids)
     if not grids:
         raise ValueError("there is no grid to draw: give at least one")
-    layout = plan_layout(grids, has_title=title is not None, columns=columns)
+    layout = plan_layout(grids, title=title, columns=columns)
     page = Page.of_size(layout.width, layout.height)
-    if title is not None:
-        page.text(MARGIN, MARGIN, title, fontsize=TITLE_PT, fontweight="bold")
+    if layout.title is not None:
+        page.text(MARGIN, MARGIN, layout.title, fontsize=TITLE_PT, fontweight="bold")
     meshes = {scale_of(panel.grid).label: _paint_panel(page, panel) for panel in layout.panels}
     _paint_footer(page, layout, list(meshes.values()))
     return page.figure
@@ -85,7 +99,7 @@ def _paint_panel(page: Page, panel: PanelPlan) -> QuadMesh:
         page.text(panel.left, top + row * LINE + 0.03, fact, fontsize=FACTS_PT)
 
     axes = page.axes(panel.axes_left, panel.axes_top, panel.axes_width, panel.axes_height)
-    axes.set_label(f"{grid.model}, {grid.task}")
+    axes.set_label(f"{panel.model}, {brief(grid.task)}")
     cell_width, cell_height = panel.axes_width / num_lengths, panel.axes_height / num_depths
     mesh = axes.pcolormesh(
         np.arange(num_lengths + 1),
@@ -99,6 +113,7 @@ def _paint_panel(page: Page, panel: PanelPlan) -> QuadMesh:
         linewidth=min(1.0, 4.5 * cell_height),
     )
     _paint_missing(axes, grid, linewidth=min(1.0, 4.5 * cell_height))
+    _paint_depth_marks(axes, grid, cell_width, cell_height)
     if max(num_depths, num_lengths) <= MAX_ANNOTATED:
         _paint_values(axes, grid, scale)
 
@@ -142,6 +157,23 @@ def _paint_missing(axes: Axes, grid: Grid | GridDifference, *, linewidth: float)
         )
 
 
+def _paint_depth_marks(
+    axes: Axes, grid: Grid | GridDifference, cell_width: float, cell_height: float
+) -> None:
+    leg = min(_MARK, _MOST_OF_CELL * min(cell_width, cell_height))
+    width, height = leg / cell_width, leg / cell_height
+    # (3, 2) of (x, y), in the upper right corner of the first cell
+    corner = np.array([[1 - width, 0], [1, 0], [1, height]])
+    triangles = [corner + cell[::-1] for cell in np.argwhere(grid.depth_is_off)]
+    if triangles:
+        axes.add_collection(
+            PolyCollection(
+                triangles, facecolor=TEXT_DARK, edgecolor="none", label="depth not as asked"
+            ),
+            autolim=False,
+        )
+
+
 def _paint_values(axes: Axes, grid: Grid | GridDifference, scale: Scale) -> None:
     colormap = scale.colormap()
     for row, column in np.argwhere(grid.measured):
@@ -159,14 +191,16 @@ def _paint_values(axes: Axes, grid: Grid | GridDifference, scale: Scale) -> None
 
 
 def _paint_footer(page: Page, layout: Layout, meshes: Sequence[QuadMesh]) -> None:
-    """A colour bar for each scale in use, then the legend of cells that were not measured."""
-    top = layout.height - MARGIN - FOOTER
+    """A colour bar for each scale in use, the legend of cells that were not measured, notes."""
+    top = layout.footer_top
+    for number, note in enumerate(layout.notes):
+        page.text(MARGIN, top + FOOTER + number * LINE + 0.03, note, fontsize=FACTS_PT)
     left = layout.footer_left
     scales = {scale.label: scale for scale in (scale_of(panel.grid) for panel in layout.panels)}
     for scale, mesh in zip(scales.values(), meshes, strict=True):
         _paint_bar(page, left, top, scale, mesh)
-        left += _BAR_WIDTH + _BAR_GAP
-    left += _LEGEND_GAP - _BAR_GAP
+        left += BAR_WIDTH + BAR_GAP
+    left += LEGEND_GAP - BAR_GAP
     if not all(panel.grid.measured.all() for panel in layout.panels):
         patch = Patch(facecolor=MISSING_FACE, edgecolor=MISSING_HATCH, hatch="/////", linewidth=0)
         page.figure.legend(
@@ -188,7 +222,7 @@ def _paint_footer(page: Page, layout: Layout, meshes: Sequence[QuadMesh]) -> Non
 
 
 def _paint_bar(page: Page, left: float, top: float, scale: Scale, mesh: QuadMesh) -> None:
-    bar_axes = page.axes(left, top, _BAR_WIDTH, _BAR_HEIGHT)
+    bar_axes = page.axes(left, top, BAR_WIDTH, BAR_HEIGHT)
     bar = page.figure.colorbar(mesh, cax=bar_axes, orientation="horizontal")
     bar.set_ticks(list(scale.ticks), labels=list(scale.ticks.values()))
     bar.set_label(scale.label, fontsize=FACTS_PT, color=TEXT_DARK, labelpad=2)

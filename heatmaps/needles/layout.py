@@ -12,13 +12,26 @@ from heatmaps.labels import (
 )
 from heatmaps.needles.differences import GridDifference
 from heatmaps.needles.grids import Grid
-from heatmaps.needles.labels import needles_label, trials_label
-from heatmaps.page import AXIS_PT, FACTS_PT, MARGIN, MODEL_PT, elided, text_width
+from heatmaps.needles.labels import facts_of, needles_label, trials_label
+from heatmaps.needles.scales import scale_of
+from heatmaps.page import AXIS_PT, FACTS_PT, MARGIN, MODEL_PT, TITLE_PT, elided, text_width
+from heatmaps.printable import brief, printable
 
 LINE = 0.175
 # Colour bar, its ticks and its label.
 FOOTER = 0.5
+BAR_WIDTH, BAR_HEIGHT = 1.9, 0.13
+# Beyond a bar's last number, and the first of the next.
+LEGEND_GAP, BAR_GAP = 0.3, 0.65
+# In a cell's corner, and what it says.
+DEPTH_MARK = "\N{BLACK UPPER RIGHT TRIANGLE}"
+MAX_PANELS = 100
 
+_LEGEND_WIDTH = 1.3
+_DEPTH_NOTES = (
+    f"{DEPTH_MARK} the needle is more than half a depth step from the depth asked for",
+    f"{DEPTH_MARK} needle over half a depth step off",
+)
 _CELL_ASPECT = 1.5
 _MAX_CELL_WIDTH = 0.62
 _MIN_CELLS_WIDTH, _MAX_CELLS_WIDTH, _MAX_CELLS_HEIGHT = 1.6, 7.0, 4.8
@@ -51,11 +64,18 @@ class PanelPlan:
 
 @dataclass(frozen=True, kw_only=True)
 class Layout:
-    """The whole page."""
+    """The whole page.
+
+    Attributes:
+        notes: lines below the footer.
+    """
 
     width: float
     height: float
+    title: str | None
     footer_left: float
+    footer_top: float
+    notes: tuple[str, ...]
     panels: tuple[PanelPlan, ...]
 
 
@@ -86,18 +106,32 @@ class _Box:
 
 
 def plan_layout(
-    grids: Sequence[Grid | GridDifference], *, has_title: bool, columns: int | None = None
+    grids: Sequence[Grid | GridDifference], *, title: str | None, columns: int | None = None
 ) -> Layout:
-    """Panels in rows of `columns`, or of as many as come nearest to a page's shape."""
+    """Panels in rows of `columns`, or of as many as come nearest to a page's shape.
+
+    Raises:
+        ValueError: more than `MAX_PANELS` grids.
+    """
+    if len(grids) > MAX_PANELS:
+        raise ValueError(
+            f"{len(grids):,} grids do not fit into one picture, {MAX_PANELS} do: give fewer "
+            "result files"
+        )
     alone = _MIN_PAGE_WIDTH - 2 * MARGIN
     boxes = [_box(grid, _MIN_PANEL_WIDTH if len(grids) > 1 else alone) for grid in grids]
     numbers = range(1, len(boxes) + 1) if columns is None else [columns]
     candidates = [_rows(boxes, number) for number in numbers]
     rows = min(candidates, key=lambda rows: abs(log(_aspect(rows) / _FAVOURED_ASPECT)))
     widths = _column_widths(rows)
-    page_width = sum(widths) + _GAP * (len(widths) - 1) + 2 * MARGIN
+    footer_left = MARGIN + rows[0][0].gutter
+    page_width = max(
+        sum(widths) + _GAP * (len(widths) - 1) + 2 * MARGIN,
+        _MIN_PAGE_WIDTH,
+        footer_left + _footer_width(grids) + MARGIN,
+    )
     panels = []
-    top = MARGIN + (0.32 if has_title else 0.0)
+    top = MARGIN + (0.32 if title is not None else 0.0)
     remaining = iter(grids)
     for row in rows:
         title_height = max(box.title_height for box in row)
@@ -114,7 +148,7 @@ def plan_layout(
                     xlabel=_fitting(
                         ["context length (tokens)", "length (tokens)", "tokens"], box.cells_width
                     ),
-                    ylabel=_fitting(["depth of the needle", "depth"], box.cells_height),
+                    ylabel=_fitting(_depth_names(grid), box.cells_height),
                     axes_left=left + box.gutter,
                     # Cells of one row of panels begin at one height, however long the titles.
                     axes_top=top + title_height,
@@ -124,12 +158,26 @@ def plan_layout(
             )
             left += width + _GAP
         top += title_height + max(box.cells_height for box in row) + _TICKS_AND_LABEL + _GAP
+    footer_top = top - _GAP + 0.1
+    room = page_width - 2 * MARGIN
+    notes = [_fitting(_DEPTH_NOTES, room)] if any(grid.depth_is_off.any() for grid in grids) else []
     return Layout(
-        width=max(page_width, _MIN_PAGE_WIDTH),
-        height=top - _GAP + 0.1 + FOOTER + MARGIN,
-        footer_left=panels[0].axes_left,
+        width=page_width,
+        height=footer_top + FOOTER + LINE * len(notes) + MARGIN,
+        title=None if title is None else elided(printable(title), room, TITLE_PT, bold=True),
+        footer_left=footer_left,
+        footer_top=footer_top,
+        notes=tuple(notes),
         panels=tuple(panels),
     )
+
+
+def _footer_width(grids: Sequence[Grid | GridDifference]) -> float:
+    """What the colour bars take, and the legend of cells that were not measured."""
+    num_bars = len({scale_of(grid).label for grid in grids})
+    is_missing = not all(grid.measured.all() for grid in grids)
+    bars = num_bars * BAR_WIDTH + (num_bars - 1) * BAR_GAP
+    return bars + (LEGEND_GAP + _LEGEND_WIDTH if is_missing else 0.0)
 
 
 def _box(grid: Grid | GridDifference, min_width: float) -> _Box:
@@ -151,7 +199,7 @@ def _box(grid: Grid | GridDifference, min_width: float) -> _Box:
         gutter=gutter,
         overhang=max(0.0, (text_width(length_label(grid.lengths[-1]), AXIS_PT) - cell_width) / 2),
         text_width=width,
-        model=elided(grid.model, width, MODEL_PT, bold=True),
+        model=elided(brief(grid.model, 400), width, MODEL_PT, bold=True),
         facts=(*_wrapped(facts, width), *_wrapped(figures, width)),
     )
 
@@ -161,18 +209,24 @@ def _panel_text(grid: Grid | GridDifference) -> tuple[list[str], list[str]]:
     low, high = grid.overall_interval
     if isinstance(grid, GridDifference):
         facts = [f"difference to {grid.first.model}", grid.task, needles_label(grid.second)]
-        return facts, [
+        return [brief(fact, 300) for fact in facts], [
             f"{points_label(grid.overall)} points "
             f"(95%: {points_label(low)} to {points_label(high)})",
             f"{grid.num_samples:,} prompts, paired",
         ]
-    facts = [grid.task, needles_label(grid)]
-    if grid.haystack:
-        facts.append(f"haystack {grid.haystack}")
-    return facts, [
-        f"mean {mean_label(grid.overall)}% (95%: {mean_label(low)} to {mean_label(high)})",
+    if not grid.num_samples:
+        return facts_of(grid), ["no cell was measured"]
+    mean = f"{mean_label(grid.overall)}%"
+    mean = f"value in {mean} of answers" if grid.is_control else f"mean {mean}"
+    return facts_of(grid), [
+        f"{mean} (95%: {mean_label(low)} to {mean_label(high)})",
         trials_label(grid),
     ]
+
+
+def _depth_names(grid: Grid | GridDifference) -> list[str]:
+    own = grid.second if isinstance(grid, GridDifference) else grid
+    return ["depth (no needle)", "depth"] if own.is_control else ["depth of the needle", "depth"]
 
 
 def _wrapped(parts: Sequence[str], width: float) -> list[str]:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from matplotlib.colors import LinearSegmentedColormap
 
-from heatmaps.colours import difference_colormap, score_colormap
+from heatmaps.colours import control_colormap, difference_colormap, score_colormap
 from heatmaps.labels import difference_label, percent_label
 from heatmaps.needles.differences import GridDifference
 from heatmaps.needles.grids import Grid
@@ -37,6 +37,14 @@ SCORES = Scale(
     label="needles found",
     cell_label=percent_label,
 )
+CONTROLS = Scale(
+    low=0,
+    high=1,
+    colormap=control_colormap,
+    ticks=SCORES.ticks,
+    label="answers with the value, though not in the text",
+    cell_label=percent_label,
+)
 DIFFERENCES = Scale(
     low=-1,
     high=1,
@@ -49,4 +57,6 @@ DIFFERENCES = Scale(
 
 def scale_of(grid: Grid | GridDifference) -> Scale:
     """The scale that the grid's cells are drawn on."""
-    return DIFFERENCES if isinstance(grid, GridDifference) else SCORES
+    if isinstance(grid, GridDifference):
+        return DIFFERENCES
+    return CONTROLS if grid.is_control else SCORES
