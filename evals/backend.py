@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 import torch
 from lm_eval.api.instance import Instance
-from lm_eval.api.model import TemplateLM
+from lm_eval.api.model import CacheHook, TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from more_itertools import constrained_batches
 from tqdm import tqdm
@@ -23,7 +23,9 @@ from evals.distributed import Processes
 from evals.encoding import NUM_AHEAD, RequestEncoder
 from evals.generation import GenerationOptions, Prompt, continue_prompts, options_of
 from evals.model_args import CHUNK_SIZE, ModelArguments, tokenizer_path
+from evals.model_keys import loaded_model_key
 from evals.reading_order import LOOKED_AT, code_points, sharing_order
+from evals.response_cache import claim
 from evals.scoring import Tokens, group_by_context, score_batch
 from tasks import handles
 from tasks.tokenizers import load_tokenizer
@@ -49,6 +51,8 @@ class YOCOLM(TemplateLM):
 
     def __init__(self, pretrained: str | None = None, **options: Any) -> None:
         super().__init__()
+        # a line for each request that has no score
+        self.not_measured: list[str] = []
         arguments = ModelArguments.read({"pretrained": pretrained, **options})
         self.pretrained = arguments.pretrained
         self.processes = Processes()
@@ -151,6 +155,17 @@ class YOCOLM(TemplateLM):
                 torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "cpu"
             ),
         }
+
+    def set_cache_hook(self, cache_hook: CacheHook) -> None:
+        """Takes the answers' cache of `--use_cache`, before any answer is taken from it.
+
+        Raises:
+            ValueError: another model's answers are in it.
+        """
+        answers = cache_hook.dbdict
+        if answers is not None:
+            claim(answers, str(answers.filename), self.pretrained, loaded_model_key(self))
+        super().set_cache_hook(cache_hook)
 
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
         return self.processes.all_gather(tensor)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,12 +12,14 @@ from typing import Any
 import torch
 from jinja2 import TemplateError
 
-from evals.backend import YOCOLM
 from evals.catalogue import Catalogue, TaskUnit
 from evals.distributed import Processes
-from evals.evaluation import evaluate
-from evals.run_keys import ModelKey, RunKey, model_key, run_key
-from evals.runs import RunStore
+from evals.evaluation import Evaluation, evaluate
+from evals.model_keys import ModelKey, loaded_model_key
+from evals.not_finite import NotFiniteError
+from evals.resuming import ResumingLM
+from evals.run_keys import RunKey, model_key, run_key
+from evals.runs import RunStore, read_manifest
 from tasks import local_data
 
 # what datasets, templates and a task's own functions raise over data that are not as expected
@@ -96,14 +97,35 @@ def plan_runs(catalogue: Catalogue, settings: RunSettings) -> Plan:
     return Plan(settings=settings, catalogue=catalogue, tasks=planned)
 
 
+@dataclass(frozen=True, kw_only=True)
+class CheckpointRuns:
+    """What there is of a checkpoint's tasks.
+
+    Attributes:
+        folders: of each task's completed run; None for a task that cannot be scored.
+        not_measured: a line for each part that has no score.
+    """
+
+    folders: list[Path | None]
+    not_measured: list[str]
+
+
 def keys_of(pretrained: str, plan: Plan) -> list[RunKey]:
     """The key of each task's run of a checkpoint, which is read for that but not loaded.
 
     Raises:
         FileNotFoundError, ValueError: the checkpoint, an argument or a setting is wrong.
     """
+    return keys_for(model_key(_model_args(pretrained, plan.settings)), plan)
+
+
+def keys_for(model: ModelKey, plan: Plan) -> list[RunKey]:
+    """The key of each task's run of a model.
+
+    Raises:
+        ValueError: a setting names a text that is not there.
+    """
     settings = plan.settings
-    model = model_key(_model_args(pretrained, settings))
     return [
         run_key(
             model,
@@ -124,45 +146,68 @@ def run_checkpoint(
     keys: Sequence[RunKey],
     plan: Plan,
     store: RunStore,
-) -> list[Path]:
+) -> CheckpointRuns:
     """Runs what the store lacks of a checkpoint's tasks; the model is loaded only for that.
 
     Args:
         label: of the checkpoint, for the lines that say what is going on.
         keys: of its runs of the tasks (`keys_of`).
 
-    Returns:
-        The folder of each task's completed run.
-
     Raises:
         FileNotFoundError, ValueError: an argument, a setting or a task's data are wrong, or the
             checkpoint has changed.
+        OSError: results cannot be written.
     """
     processes = Processes()
     # decided once: another process might look when the first has just completed a run
     found = processes.from_first([store.find(key) for key in keys] if processes.rank == 0 else None)
     missing = [index for index, folder in enumerate(found) if folder is None]
+    not_scored = []
 
     def say(text: str) -> None:
         if processes.rank == 0:
             print(f"{label}: {text}", file=sys.stderr)
 
     say(f"{len(keys) - len(missing)} of {len(keys)} tasks complete")
-    if not missing:
-        return found
-    model_args = _model_args(pretrained, plan.settings)
-    lm = YOCOLM(**model_args, batch_size=plan.settings.batch_size)
-    try:
-        for count, index in enumerate(missing, start=1):
-            say(f"{keys[index].task} ({count} of {len(missing)})")
-            found[index] = _run(lm, model_args, keys[index], plan, plan.tasks[index], store)
-    finally:
-        # one model in memory at a time
-        del lm
-        gc.collect()
-        if torch.cuda.is_available():
-            torch.cuda.empty_cache()
-    return found
+    if missing:
+        lm = load(pretrained, plan.settings)
+        try:
+            if loaded_model_key(lm) != keys[0].model:
+                raise ValueError(
+                    f"{pretrained} has changed while it was looked at: run again once it is whole"
+                )
+            for count, index in enumerate(missing, start=1):
+                task = keys[index].task
+                say(f"{task} ({count} of {len(missing)})")
+                try:
+                    found[index] = _complete(lm, pretrained, keys[index], plan, index, store)
+                except NotFiniteError as error:
+                    # the other processes wait for this one's share of the task
+                    if processes.world_size > 1:
+                        raise
+                    not_scored.append(f"{label}: {task} is not scored: {error}")
+        finally:
+            # one model in memory at a time
+            del lm
+            gc.collect()
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+    not_measured = [
+        f"{label}: {line}"
+        for folder in found
+        if folder is not None
+        for line in read_manifest(folder).not_measured
+    ]
+    return CheckpointRuns(folders=found, not_measured=[*not_scored, *not_measured])
+
+
+def load(pretrained: str, settings: RunSettings) -> ResumingLM:
+    """The model of a checkpoint.
+
+    Raises:
+        FileNotFoundError, ValueError: the checkpoint, the tokenizer or an argument is wrong.
+    """
+    return ResumingLM(**_model_args(pretrained, settings), batch_size=settings.batch_size)
 
 
 def _model_args(pretrained: str, settings: RunSettings) -> dict[str, Any]:
@@ -170,41 +215,66 @@ def _model_args(pretrained: str, settings: RunSettings) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _run(
-    lm: YOCOLM,
-    model_args: Mapping[str, Any],
-    key: RunKey,
+def _complete(
+    lm: ResumingLM, pretrained: str, key: RunKey, plan: Plan, index: int, store: RunStore
+) -> Path:
+    workspace = lm.processes.from_first(store.workspace(key) if lm.rank == 0 else None)
+    evaluation = run_planned(lm, pretrained, plan, plan.tasks[index], workspace)
+    folder = None
+    if evaluation is not None:
+        folder = store.complete(
+            key,
+            evaluation.results.parent,
+            pretrained=pretrained,
+            not_measured=evaluation.not_measured,
+        )
+    return lm.processes.from_first(folder)
+
+
+def run_planned(
+    lm: ResumingLM,
+    pretrained: str,
     plan: Plan,
     task: PlannedTask,
-    store: RunStore,
-) -> Path:
-    """Runs one task; requests that a killed run had answered are not asked again."""
+    workspace: Path,
+    *,
+    bootstrap_iters: int = 100_000,
+) -> Evaluation | None:
+    """Runs one task; requests that are answered in the workspace are not asked again.
+
+    Args:
+        pretrained: the model as the user named it.
+        workspace: folder of this run alone; the files come to lie in its `results`.
+        bootstrap_iters: of lm-eval's standard errors.
+
+    Returns:
+        What was written; None on the other ranks of a run of several processes.
+
+    Raises:
+        FileNotFoundError, ValueError: a setting or the task's data are wrong.
+        OSError: results cannot be written.
+    """
     settings, catalogue = plan.settings, plan.catalogue
-    workspace = lm.processes.from_first(store.workspace(key) if lm.rank == 0 else None)
+    model_args = _model_args(pretrained, settings)
     changes = dict(task.changes)
     if task.unit.takes_settings:
         # as lm-eval: the task's own, under the model's arguments, under what was asked for
         changes["metadata"] = task.unit.settings({**model_args, **settings.metadata})
-    loaded = _loaded(catalogue, task, changes)
-    written = workspace / "results"
-    results = evaluate(
+    evaluation = evaluate(
         lm,
-        loaded,
+        _loaded(catalogue, task, changes),
         catalogue.manager,
         model_args=model_args,
         batch_size=settings.batch_size,
         limit=settings.limit,
         num_fewshot=settings.num_fewshot,
-        requests=workspace / "requests",
-        output=written,
+        bootstrap_iters=bootstrap_iters,
+        answers=workspace,
+        output=workspace / "results",
     )
     # all have closed their files before they are moved
     lm.processes.barrier()
-    folder = None
-    if results is not None:
-        _check_record(results, key.model, str(model_args["pretrained"]))
-        folder = store.complete(key, written, pretrained=str(model_args["pretrained"]))
-    return lm.processes.from_first(folder)
+    return evaluation
 
 
 def _loaded(catalogue: Catalogue, task: PlannedTask, changes: Mapping[str, Any]) -> list[Any]:
@@ -227,19 +297,3 @@ def _loaded(catalogue: Catalogue, task: PlannedTask, changes: Mapping[str, Any])
                 f"hub ({reason}): give local files with --data, or fill the hub's cache"
             ) from error
         raise
-
-
-def _check_record(results: Path, model: ModelKey, pretrained: str) -> None:
-    """That what ran is what the key says.
-
-    Raises:
-        ValueError: the checkpoint's files have changed in the meantime.
-    """
-    config = json.loads(results.read_bytes())["config"]
-    if config["model_sha"] != model.checkpoint_sha256:
-        raise ValueError(f"{pretrained} has changed while it was run: run again once it is whole")
-    assert config["tokenizer_sha"] == model.tokenizer_sha256
-    assert config["model_dtype"] == model.dtype
-    assert torch.device(config["model_device"]).type == model.device_type
-    assert config["kernels"] == model.kernels
-    assert config["rope_precision"] == model.rope_precision

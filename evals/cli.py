@@ -15,6 +15,8 @@ from evals.user_errors import USER_ERRORS, one_line
 # of the demo: a grid that two cores finish in two minutes
 DEMO_SETTINGS = {"lengths": ["4K", "16K", "64K", "256K", "1M"], "depths": 11, "trials": 1}
 QUICK_SETTINGS = {"lengths": ["1K", "2K"], "depths": 3, "trials": 1}
+# of what was not measured, on the terminal
+MOST_LINES = 10
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -177,7 +179,7 @@ def _settings(options: argparse.Namespace) -> dict[str, Any]:
 
 def _demo(options: argparse.Namespace) -> int:
     settings = QUICK_SETTINGS if options.quick else DEMO_SETTINGS
-    return _run_and_draw({"pretrained": "demo"}, "yoco_needle", settings, "auto", options.output)
+    return _run_and_draw(options, {"pretrained": "demo"}, "yoco_needle", settings, "auto")
 
 
 def _model_args(options: argparse.Namespace) -> dict[str, Any]:
@@ -191,7 +193,7 @@ def _needle(options: argparse.Namespace) -> int:
     if options.ask == "all":
         task = "yoco_multi_needle_all"
     model_args = {"pretrained": options.pretrained, **_model_args(options)}
-    return _run_and_draw(model_args, task, settings, options.batch_size, options.output)
+    return _run_and_draw(options, model_args, task, settings, options.batch_size)
 
 
 def _nll(options: argparse.Namespace) -> int:
@@ -208,44 +210,56 @@ def _nll(options: argparse.Namespace) -> int:
     }
     output = Path(options.output)
     names = list(dict.fromkeys(options.pretrained))
-    models = []
+    models, not_measured = [], []
     for name, label in zip(names, labels_of([ModelRun(name=name) for name in names]), strict=True):
-        results = run_task(
+        done = run_task(
             {"pretrained": name, **_model_args(options)},
             task="yoco_nll",
             metadata={key: value for key, value in settings.items() if value is not None},
             batch_size=options.batch_size,
             output=output,
         )
-        if results is not None:
-            models.append((label, [results]))
+        if done is not None:
+            models.append((label, [done.results]))
+            not_measured += [f"{label}: {line}" for line in done.not_measured]
     # another rank writes and draws
     if models:
         print(write_nll(models, output / "nll.png", output / "nll.csv"))
-    return 0
+    return _status(options, not_measured)
 
 
 def _run_and_draw(
+    options: argparse.Namespace,
     model_args: dict[str, Any],
     task: str,
     settings: dict[str, Any],
     batch_size: str,
-    output: str,
 ) -> int:
     from evals.planned_grids import read_plan
     from evals.task_run import run_task
     from heatmaps.report import write_heatmap
 
-    results = run_task(
-        model_args, task=task, metadata=settings, batch_size=batch_size, output=Path(output)
+    done = run_task(
+        model_args, task=task, metadata=settings, batch_size=batch_size, output=Path(options.output)
     )
-    if results is None:
+    if done is None:
         # another rank writes and draws
         return 0
+    results = done.results
     picture = results.with_name(results.name.replace("results_", "heatmap_")).with_suffix(".png")
     print(write_heatmap([results], picture, read_plan=read_plan, draw_unmeasured=True))
     print(f"results {results}")
-    return 0
+    return _status(options, done.not_measured)
+
+
+def _status(options: argparse.Namespace, not_measured: Sequence[str]) -> int:
+    """The exit status of a run; what has no score is said on stderr."""
+    for line in not_measured[:MOST_LINES]:
+        print(f"yoco {options.command}: {one_line(line)}", file=sys.stderr)
+    left_out = len(not_measured) - MOST_LINES
+    if left_out > 0:
+        print(f"yoco {options.command}: and {left_out:,} more like these", file=sys.stderr)
+    return 1 if not_measured else 0
 
 
 def _heatmap(options: argparse.Namespace) -> int:
@@ -273,10 +287,11 @@ def _compare(options: argparse.Namespace) -> int:
         batch_size=options.batch_size,
     )
     steps = [float(step) for step in _listed(options.steps)] or None
-    text = compare(options.models, settings, options.output, steps=steps, paper=options.paper)
-    if text is not None:
-        print(text)
-    return 0
+    done = compare(options.models, settings, options.output, steps=steps, paper=options.paper)
+    if done is None:
+        return 0
+    print(done.text)
+    return _status(options, done.not_measured)
 
 
 def _local_tasks(options: argparse.Namespace) -> int:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from evals.catalogue import Catalogue
@@ -16,6 +18,19 @@ from yoco.checkpoints import holds_checkpoint
 from yoco.loading import resolve_path
 
 
+@dataclass(frozen=True, kw_only=True)
+class Compared:
+    """What a comparison says.
+
+    Attributes:
+        text: for the terminal.
+        not_measured: a line for each part that has no score.
+    """
+
+    text: str
+    not_measured: list[str]
+
+
 def compare(
     models: Sequence[str],
     settings: RunSettings,
@@ -23,7 +38,7 @@ def compare(
     *,
     steps: Sequence[float] | None = None,
     paper: bool = False,
-) -> str | None:
+) -> Compared | None:
     """Runs what is missing, one model in memory at a time, and writes the comparison.
 
     Args:
@@ -33,12 +48,15 @@ def compare(
         steps: of training, one for each model, if they are snapshots of one run.
         paper: whether the paper's published rows stand beside.
 
+    A task that cannot be scored for a model is left out there, and the others are compared.
+
     Returns:
-        The text for the terminal; None on the other ranks of a run of several processes.
+        What it says; None on the other ranks of a run of several processes.
 
     Raises:
         FileNotFoundError, ValueError: a model, a task, a setting or the data are wrong; nearly
             all of it is found out before the first model runs.
+        OSError: something cannot be written; what was finished is kept.
     """
     output = Path(output)
     if len(models) < 2:
@@ -61,20 +79,38 @@ def compare(
     store = RunStore(output)
     is_first = Processes().rank == 0
     with store.locked() if is_first else contextlib.nullcontext():
+        if is_first and checkpoints:
+            store.check_writable([unit.name for unit in catalogue.units])
+        # how many models have each task; results that exist have all that are named
+        num_scored = Counter({name: len(results) for name in named})
+        not_measured: list[str] = []
         for name in checkpoints:
-            results[name] = run_checkpoint(name, labels[name], keys[name], plan, store)
+            runs = run_checkpoint(name, labels[name], keys[name], plan, store)
+            not_measured += runs.not_measured
+            results[name] = [folder for folder in runs.folders if folder is not None]
+            num_scored.update(
+                unit.name
+                for unit, folder in zip(catalogue.units, runs.folders, strict=True)
+                if folder is not None
+            )
         if not is_first:
             return None
+        scored = [name for name in models if results[name]]
+        tasks = [name for name in named if num_scored[name] > 1]
+        if named and not tasks:
+            raise ValueError("; ".join(["no task is scored for two models", *not_measured]))
         from heatmaps.comparison.report import write_comparison
 
-        return write_comparison(
-            [(labels[name], results[name]) for name in models],
+        text = write_comparison(
+            [(labels[name], results[name]) for name in scored],
             output,
             # of a group that runs as one the members' names are not known here
-            tasks=named if len(named) == len(catalogue.units) and named else None,
-            steps=steps,
+            tasks=tasks if len(named) == len(catalogue.units) and named else None,
+            steps=steps
+            and [step for name, step in zip(models, steps, strict=True) if name in scored],
             paper=paper,
         )
+        return Compared(text=text, not_measured=not_measured)
 
 
 def model_labels(models: Sequence[str]) -> dict[str, str]:

@@ -1,20 +1,44 @@
-"""One task's run through lm-eval on a model that is loaded already, and its result files."""
+"""Tasks run through lm-eval on a model that is loaded already, and the files that come of it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lm_eval.api.model import CacheHook
 from lm_eval.evaluator import simple_evaluate
-from lm_eval.loggers import EvaluationTracker
+from lm_eval.loggers import EvaluationTracker, evaluation_tracker
 
-from evals.backend import YOCOLM
+from evals.answers import Answers
+from evals.resuming import ResumingLM
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation:
+    """What one run through lm-eval has left behind.
+
+    Attributes:
+        results: the results file.
+        samples: the samples files.
+        not_measured: a line for each request, or part of a grid, that has no score.
+    """
+
+    results: Path
+    samples: list[Path]
+    not_measured: list[str]
+
+    @property
+    def files(self) -> list[Path]:
+        """All files."""
+        return [self.results, *self.samples]
 
 
 def evaluate(
-    lm: YOCOLM,
+    lm: ResumingLM,
     tasks: Sequence[Any],
     manager: Any,
     *,
@@ -22,27 +46,31 @@ def evaluate(
     batch_size: int | str,
     limit: int | None,
     num_fewshot: int | None,
-    requests: Path,
+    bootstrap_iters: int,
+    answers: Path,
     output: Path,
-) -> Path | None:
+) -> Evaluation | None:
     """Runs lm-eval's task objects and writes its own result and sample files.
 
     Args:
         manager: lm-eval's TaskManager; without one it would index all its tasks again.
         model_args: as the record has them, from which readers take the model's name.
-        requests: where lm-eval keeps the answer to each request (`use_cache`), with which a run
-            that was killed goes on; it must belong to this run alone.
-        output: folder; the files lie in it directly.
+        bootstrap_iters: of lm-eval's standard errors.
+        answers: folder where the answer to each request is kept, with which a run that was
+            stopped goes on; it must belong to this run alone.
+        output: folder, new or empty; the files lie in it directly.
 
     Returns:
-        The results file; None on the other ranks of a run of several processes.
+        What was written; None on the other ranks of a run of several processes.
 
     Raises:
-        OSError: lm-eval could not write all of them.
+        OSError: a file cannot be written, with the reason.
+        NotFiniteError: a task cannot be scored.
     """
     # lm-eval makes a folder for the model unless the path ends so
     tracker: Any = EvaluationTracker(output_path=str(output / "results.json"))
-    try:
+    lm.not_measured.clear()
+    with lm.keeping(Answers(answers, rank=lm.rank)):
         results: Any = simple_evaluate(
             model=lm,
             model_args=dict(model_args),
@@ -51,42 +79,70 @@ def evaluate(
             batch_size=batch_size,
             limit=limit,
             num_fewshot=num_fewshot,
-            use_cache=str(requests),
+            bootstrap_iters=bootstrap_iters,
             log_samples=True,
             evaluation_tracker=tracker,
         )
-    finally:
-        _close_cache(lm)
-    if results is None:
+    of_ranks = lm.processes.gather_object(list(lm.not_measured))
+    if results is None or of_ranks is None:
         return None
     # the same record as of `lm_eval --model yoco`: lm-eval names a loaded model by its class
     results["config"]["model"] = tracker.general_config_tracker.model_source = "yoco"
     samples = results.pop("samples")
-    tracker.save_results_aggregated(results=results, samples=samples)
-    for name in results["configs"]:
-        tracker.save_results_samples(task_name=name, samples=samples[name])
-    return _checked(output, samples)
+    with _errors_of_lm_eval(output):
+        tracker.save_results_aggregated(results=results, samples=samples)
+        for name in results["configs"]:
+            tracker.save_results_samples(task_name=name, samples=samples[name])
+    written, files = _files(output, samples)
+    return Evaluation(
+        results=written,
+        samples=files,
+        not_measured=[line for lines in of_ranks for line in lines],
+    )
 
 
-def _close_cache(lm: YOCOLM) -> None:
-    database = lm.cache_hook.dbdict
-    lm.set_cache_hook(CacheHook(None))
-    if database is not None:
-        database.close()
+@contextmanager
+def _errors_of_lm_eval(output: Path) -> Iterator[None]:
+    """Raises what lm-eval only logs when it cannot write a file."""
+    errors: list[BaseException | None] = []
 
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            # it logs within its `except`
+            if (error := sys.exc_info()[1]) is not None:
+                errors.append(error)
 
-def _checked(output: Path, samples: Mapping[str, Sequence[Any]]) -> Path:
-    """The results file, if all was written: lm-eval only warns where it cannot."""
-    written = list(output.glob("results_*.json"))
-    if not written:
-        raise OSError(f"lm-eval could not write its results into {output}")
-    for name, expected in samples.items():
-        num_lines = 0
-        for path in output.glob(f"samples_{name}_*.jsonl"):
-            with path.open("rb") as file:
-                num_lines += sum(1 for _ in file)
-        if num_lines != len(expected):
+    logger = evaluation_tracker.eval_logger
+    listener, level, propagate = Listener(), logger.level, logger.propagate
+    logger.addHandler(listener)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(listener)
+        logger.setLevel(level)
+        logger.propagate = propagate
+    for error in errors:
+        if isinstance(error, OSError):
             raise OSError(
-                f"lm-eval wrote {num_lines} of {len(expected)} samples of {name} into {output}"
-            )
-    return written[0]
+                f"results cannot be written into {output}: {error.strerror}; all answers are kept: "
+                "run again when they can be"
+            ) from error
+        if error is not None:
+            raise error
+
+
+def _files(output: Path, samples: Mapping[str, Sequence[Any]]) -> tuple[Path, list[Path]]:
+    """The results file, and the samples file of each task, if all its lines were written."""
+    written = list(output.glob("results_*.json"))
+    if len(written) != 1:
+        raise OSError(f"lm-eval wrote {len(written)} results files into {output}, and not one")
+    time = written[0].stem.removeprefix("results_")
+    files = [output / f"samples_{name}_{time}.jsonl" for name in samples]
+    for path, expected in zip(files, samples.values(), strict=True):
+        with path.open("rb") as file:
+            num_lines = sum(1 for _ in file)
+        if num_lines != len(expected):
+            raise OSError(f"lm-eval wrote {num_lines} of {len(expected)} samples to {path}")
+    return written[0], files

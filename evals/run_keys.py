@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import importlib.metadata
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
-import torch
-
 from evals.catalogue import Catalogue, TaskUnit
 from evals.devices import device_here
 from evals.model_args import ModelArguments, tokenizer_path
+from evals.model_keys import ModelKey, dtype_name
+from evals.software import software
 from tasks.documents import find_documents
 from tasks.haystacks import load_haystack
 from tasks.local_data import num_examples
@@ -24,22 +23,6 @@ from yoco.loading import resolve_device, resolve_dtype, resolve_path
 
 # settings of our tasks that name texts: the texts count, wherever they lie
 TEXT_SETTINGS = ("haystack", "documents")
-
-
-@dataclass(frozen=True, kw_only=True)
-class ModelKey:
-    """A checkpoint, and all of how it is run that its results depend on.
-
-    Batch size, chunk size and sharing are no part of it: they change results by rounding only.
-    """
-
-    checkpoint_sha256: str
-    tokenizer_sha256: str
-    dtype: str
-    device_type: str
-    kernels: dict[str, str]
-    rope_precision: str
-    max_length: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +37,7 @@ class RunKey:
         data_sha256: of the local files in place of the hub's dataset; None for the hub's.
         limit: documents; None for all.
         num_fewshot: examples in a prompt, asked for or the task's own.
+        software: versions of libraries, and the hash of our own code.
     """
 
     model: ModelKey
@@ -64,8 +48,7 @@ class RunKey:
     data_sha256: str | None
     limit: int | None
     num_fewshot: int
-    lm_eval_version: str
-    yoco_evals_version: str
+    software: dict[str, str]
 
     def to_dict(self) -> dict[str, Any]:
         """The whole key, as JSON has it."""
@@ -93,11 +76,12 @@ def model_key(model_args: Mapping[str, Any]) -> ModelKey:
     return ModelKey(
         checkpoint_sha256=checkpoint_sha256(path),
         tokenizer_sha256=load_tokenizer(tokenizer_path(arguments.tokenizer or str(path))).hash,
-        dtype=_name(dtype),
+        dtype=dtype_name(dtype),
         device_type=device.type,
         kernels=dict(kernels.names),
         rope_precision=arguments.rope_precision,
         max_length=arguments.limit(checkpoint.config.max_length),
+        truncation=arguments.truncation,
     )
 
 
@@ -132,8 +116,7 @@ def run_key(
         data_sha256=data_sha256,
         limit=limit,
         num_fewshot=num_examples(unit.config, num_fewshot),
-        lm_eval_version=_version("lm_eval"),
-        yoco_evals_version=_version("yoco-evals"),
+        software=software(),
     )
 
 
@@ -143,15 +126,3 @@ def _texts_sha256(name: str, settings: Mapping[str, Any]) -> str:
     documents = find_documents(str(settings[name]), settings.get("num_documents"))
     lines = (f"{document.load().sha256} {document.name}\n" for document in documents)
     return hashlib.sha256("".join(lines).encode()).hexdigest()
-
-
-def _name(dtype: torch.dtype) -> str:
-    return str(dtype).removeprefix("torch.")
-
-
-def _version(distribution: str) -> str:
-    try:
-        return importlib.metadata.version(distribution)
-    except importlib.metadata.PackageNotFoundError:
-        # run from a checkout that is not installed
-        return "unknown"

@@ -3,8 +3,9 @@
     ROOT/runs/TASK-DIGEST/        manifest.json, results_TIME.json, samples_TASK_TIME.jsonl
     ROOT/unfinished/TASK-DIGEST/  answers to single requests, until the run is complete
 
-A run is written beside, synchronised, and renamed when it is whole; the manifest, with the key and
-a hash of each file, is its last file. What a kill leaves behind is never read as a result.
+A run is written next to them, synchronised, and renamed when it is whole; the manifest, with the
+key and a hash of each file, is its last file. What a kill leaves is never read as a result, and
+neither is what somebody adds to a run.
 """
 
 from __future__ import annotations
@@ -14,20 +15,21 @@ import json
 import os
 import re
 import shutil
-import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Sequence
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import filelock
-
+from evals.output_folders import check_writable, held
 from evals.run_keys import RunKey
+from heatmaps.printable import printable
 
 MANIFEST = "manifest.json"
-_FORMAT = 1
+_FORMAT = 2
+_DIGEST_CHARS = 16
 
 
 class RunStore:
@@ -40,25 +42,24 @@ class RunStore:
     def __init__(self, root: str | Path) -> None:
         self.root = Path(root)
 
-    @contextmanager
-    def locked(self) -> Iterator[None]:
+    def locked(self) -> AbstractContextManager[None]:
         """Keeps other processes from working in this folder; the lock ends with the process.
 
         Raises:
             ValueError: another process works there.
+            OSError: the folder cannot be made, or not be written into.
         """
-        self.root.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(self.root / ".lock")
-        try:
-            lock.acquire(blocking=False)
-        except filelock.Timeout:
-            raise ValueError(
-                f"another process is at work in {self.root}: wait for it, or give another --output"
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
+        return held(self.root)
+
+    def check_writable(self, tasks: Iterable[str]) -> None:
+        """That runs of these tasks can be written.
+
+        Raises:
+            OSError: they cannot, with the reason.
+        """
+        longest = max(tasks, key=lambda task: len(task.encode()))
+        folder = self.root / "unfinished" / f"{_as_name(longest)}-{'0' * _DIGEST_CHARS}" / "results"
+        check_writable(folder, f"samples_{longest}_2000-01-01T00-00-00.000000.jsonl")
 
     def find(self, key: RunKey) -> Path | None:
         """The folder of the completed run of this key, checked file by file; None if there is none.
@@ -71,7 +72,7 @@ class RunStore:
         fault = _fault(folder, key)
         if fault is None:
             # of a run that was killed when all but this was done
-            self._discard_workspace(key)
+            self.discard_workspace(key)
             return folder
         aside = folder.with_name(folder.name + ".damaged")
         shutil.rmtree(aside, ignore_errors=True)
@@ -82,16 +83,27 @@ class RunStore:
     def workspace(self, key: RunKey) -> Path:
         """The folder of a run in progress; it survives a kill, for what is safe to use again."""
         folder = self._folder("unfinished", key)
-        folder.mkdir(parents=True, exist_ok=True)
-        # one that was killed while it wrote its results
-        shutil.rmtree(folder / "results", ignore_errors=True)
-        for path in folder.glob("*.db"):
-            if not _is_sound(path):
+        for path in (folder.parent, folder):
+            # what a link leads to is not ours to write to
+            if path.is_symlink():
                 path.unlink()
+        folder.mkdir(parents=True, exist_ok=True)
+        # of one that was killed while it wrote its results; and what versions before kept answers
+        # in, pickles, which are not opened
+        for path in (folder / "results", *folder.glob("*.db*")):
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
         return folder
 
-    def complete(self, key: RunKey, written: Path, *, pretrained: str) -> Path:
+    def complete(
+        self, key: RunKey, written: Path, *, pretrained: str, not_measured: Sequence[str] = ()
+    ) -> Path:
         """Makes the folder `written`, below the workspace, the completed run of this key.
+
+        Args:
+            not_measured: a line for each part of the run that has no score.
 
         Returns:
             Where it is now.
@@ -102,19 +114,28 @@ class RunStore:
             "key": key.to_dict(),
             "files": files,
             "pretrained": pretrained,
+            "not_measured": list(not_measured),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
-        (written / MANIFEST).write_text(json.dumps(manifest, indent=2) + "\n", encoding="utf-8")
-        for path in (*written.iterdir(), written):
-            _synchronise(path)
         folder = self._folder("runs", key)
-        folder.parent.mkdir(exist_ok=True)
-        written.rename(folder)
-        _synchronise(folder.parent)
-        self._discard_workspace(key)
+        try:
+            text = json.dumps(manifest, indent=2) + "\n"
+            (written / MANIFEST).write_text(text, encoding="utf-8")
+            for path in (*written.iterdir(), written):
+                _synchronise(path)
+            folder.parent.mkdir(exist_ok=True)
+            written.rename(folder)
+            _synchronise(folder.parent)
+        except OSError as error:
+            raise OSError(
+                f"{folder} cannot be written: {error.strerror}; all answers are kept: run again "
+                "when it can be"
+            ) from error
+        self.discard_workspace(key)
         return folder
 
-    def _discard_workspace(self, key: RunKey) -> None:
+    def discard_workspace(self, key: RunKey) -> None:
+        """Removes what was kept of a run in progress."""
         workspace = self._folder("unfinished", key)
         shutil.rmtree(workspace, ignore_errors=True)
         with suppress(OSError):
@@ -122,23 +143,62 @@ class RunStore:
             workspace.parent.rmdir()
 
     def _folder(self, kind: str, key: RunKey) -> Path:
-        name = re.sub(r"[^\w.-]+", "_", key.task)
-        return self.root / kind / f"{name}-{key.digest[:16]}"
+        return self.root / kind / f"{_as_name(key.task)}-{key.digest[:_DIGEST_CHARS]}"
 
 
-def read_manifest(folder: Path) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Manifest:
+    """What a completed run says of itself.
+
+    Attributes:
+        key: the run's, as `RunKey.to_dict` has it.
+        files: hash of each by its name.
+        not_measured: a line for each part of the run that has no score.
+    """
+
+    key: dict[str, Any]
+    files: dict[str, str]
+    not_measured: tuple[str, ...]
+
+
+def _as_name(task: str) -> str:
+    return re.sub(r"[^\w.-]+", "_", task)
+
+
+def read_manifest(folder: Path) -> Manifest:
     """The manifest of a run.
 
     Raises:
-        ValueError: there is none, or it cannot be read.
+        ValueError: there is none, or it is not as we write them.
     """
+    path = folder / MANIFEST
+    if not path.is_file():
+        raise ValueError("it has no manifest")
     try:
-        manifest = json.loads((folder / MANIFEST).read_bytes())
-    except (OSError, ValueError) as error:
-        raise ValueError(f"{folder / MANIFEST} cannot be read: {error}") from error
-    if not isinstance(manifest, dict) or manifest.get("format") != _FORMAT:
-        raise ValueError(f"{folder / MANIFEST} is no manifest of format {_FORMAT}")
+        content = json.loads(path.read_bytes())
+        if content["format"] != _FORMAT:
+            raise ValueError(f"its format is not {_FORMAT}")
+        manifest = Manifest(
+            key=dict(content["key"]),
+            files=_strings(content["files"]),
+            not_measured=tuple(_strings(dict.fromkeys(content["not_measured"], ""))),
+        )
+    except (OSError, ValueError, TypeError, LookupError, RecursionError) as error:
+        reason = printable(f"{type(error).__name__}: {error}")[:100]
+        raise ValueError(f"its manifest cannot be read ({reason})") from error
     return manifest
+
+
+def _strings(mapping: Any) -> dict[str, str]:
+    """The mapping, all of strings.
+
+    Raises:
+        TypeError: it is not.
+    """
+    found = dict(mapping)
+    if not all(isinstance(each, str) for pair in found.items() for each in pair):
+        raise TypeError("not all are strings")
+    return found
 
 
 def _fault(folder: Path, key: RunKey) -> str | None:
@@ -147,25 +207,21 @@ def _fault(folder: Path, key: RunKey) -> str | None:
         manifest = read_manifest(folder)
     except ValueError as error:
         return str(error)
-    if manifest.get("key") != key.to_dict():
+    if manifest.key != key.to_dict():
         return "its manifest names another run"
-    for name, sha256 in manifest["files"].items():
+    for kind in ("results_", "samples_"):
+        if not any(name.startswith(kind) for name in manifest.files):
+            return f"its manifest names no {kind}* file"
+    for name, sha256 in manifest.files.items():
         path = folder / name
-        if not path.is_file() or _sha256(path) != sha256:
-            return f"{name} is missing, or not what was written"
+        if Path(name).name != name or not path.is_file() or _sha256(path) != sha256:
+            return f"{printable(name)[:100]} is missing, or not what was written"
+    for path in sorted(folder.iterdir()):
+        # which readers of the folder would take for results of this run
+        could_be_read = path.is_dir() or path.suffix in (".json", ".jsonl")
+        if could_be_read and path.name not in manifest.files and path.name != MANIFEST:
+            return f"{printable(path.name)[:100]} was added to it"
     return None
-
-
-def _is_sound(database: Path) -> bool:
-    """Whether SQLite finds a database whole; what a kill interrupted it takes back itself."""
-    try:
-        connection = sqlite3.connect(database)
-        try:
-            return connection.execute("pragma quick_check").fetchone() == ("ok",)
-        finally:
-            connection.close()
-    except sqlite3.DatabaseError:
-        return False
 
 
 def _sha256(path: Path) -> str:

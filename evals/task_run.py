@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-import logging
+import contextlib
+import os
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import _yoco_lm_eval_bridge as bridge
+from lm_eval.utils import sanitize_model_name
+
+from evals.catalogue import Catalogue
+from evals.checkpoint_runs import RunSettings, keys_for, load, plan_runs, run_planned
+from evals.distributed import Processes
+from evals.evaluation import Evaluation
+from evals.model_keys import loaded_model_key
+from evals.runs import RunStore
+from yoco.checkpoints import read_checkpoint
+from yoco.loading import resolve_path
 
 
 def run_task(
@@ -17,57 +28,52 @@ def run_task(
     metadata: Mapping[str, Any],
     batch_size: int | str = "auto",
     output: Path,
-) -> Path | None:
+) -> Evaluation | None:
     """Runs one task and writes lm-eval's own result and sample files.
+
+    Answers are kept in the model's folder until the files are written, so that a run which was
+    stopped goes on.
 
     Args:
         model_args: of `evals.backend.YOCOLM`.
         task: one of our tasks ("yoco_needle", "yoco_nll").
         metadata: the task's settings (`tasks.grids.NeedleSettings`, `tasks.nll.DocumentSettings`).
-        output: folder; lm-eval makes one folder a model inside.
+        output: folder; inside is one folder for each model.
 
     Returns:
-        The results file; None on the other ranks of a run of several processes.
+        What was written; None on the other ranks of a run of several processes.
 
     Raises:
-        FileNotFoundError, ValueError: an argument or a setting is wrong.
+        FileNotFoundError, ValueError: an argument or a setting is wrong, or another process writes
+            results of this model there.
+        OSError: results cannot be written; nearly always before the model is loaded.
     """
-    bridge.install(force=True)
-    logging.getLogger("lm_eval").setLevel(logging.ERROR)
-    # lm_eval takes seconds to import and sets up logging: only when it is run
-    from lm_eval.evaluator import simple_evaluate
-    from lm_eval.loggers import EvaluationTracker
-    from lm_eval.tasks import TaskManager
-
     model_args = {name: value for name, value in model_args.items() if value is not None}
-    settings = {**model_args, **metadata}
-    # our tasks only: lm-eval's own 14,690 names take six seconds to index
-    manager = TaskManager(
-        include_path=str(Path(bridge.folder_of("tasks")) / "yaml"),
-        include_defaults=False,
-        metadata=settings,
+    pretrained = str(model_args.pop("pretrained"))
+    settings = RunSettings(
+        tasks=[task], metadata=metadata, model_args=model_args, batch_size=batch_size
     )
-    tracker: Any = EvaluationTracker(output_path=str(output))
-    results: Any = simple_evaluate(
-        model="yoco",
-        model_args=model_args,
-        tasks=[task],
-        batch_size=batch_size,
-        log_samples=True,
-        evaluation_tracker=tracker,
-        task_manager=manager,
-        metadata=settings,
-        bootstrap_iters=0,
-        verbosity="ERROR",
-    )
-    if results is None:
-        return None
-    samples = results.pop("samples")
-    tracker.save_results_aggregated(results=results, samples=samples)
-    for name in results["configs"]:
-        tracker.save_results_samples(task_name=name, samples=samples[name])
-    # lm-eval only warns where it cannot write
-    written = sorted(output.glob("*/results_*.json"), key=lambda path: path.stat().st_mtime_ns)
-    if not written:
-        raise OSError(f"lm-eval could not write its results below {output}")
-    return written[-1]
+    # no folder for a model that is none
+    read_checkpoint(resolve_path(pretrained))
+    plan = plan_runs(Catalogue([task]), settings)
+    # the name that lm-eval gives it
+    store = RunStore(output / sanitize_model_name(pretrained))
+    is_first = Processes().rank == 0
+    with store.locked() if is_first else contextlib.nullcontext():
+        if is_first:
+            store.check_writable([task])
+        lm = load(pretrained, settings)
+        (key,) = keys_for(loaded_model_key(lm), plan)
+        workspace = lm.processes.from_first(store.workspace(key) if is_first else None)
+        evaluation = run_planned(lm, pretrained, plan, plan.tasks[0], workspace, bootstrap_iters=0)
+        if evaluation is None:
+            return None
+        for path in evaluation.files:
+            # the results file is the first: samples are found by it
+            os.replace(path, store.root / path.name)
+        store.discard_workspace(key)
+        return replace(
+            evaluation,
+            results=store.root / evaluation.results.name,
+            samples=[store.root / path.name for path in evaluation.samples],
+        )

@@ -12,8 +12,8 @@ MOST_CHARS = 1000
 _LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
 
 
-def one_line(error: BaseException) -> str:
-    """The error's message in one line that does nothing to a terminal.
+def one_line(error: BaseException | str) -> str:
+    """The message in one line that does nothing to a terminal.
 
     Of a long one the beginning and the end are kept: what is wrong, and what to do.
     """

@@ -21,9 +21,9 @@ from types import ModuleType
 from typing import Any
 
 import lm_eval.evaluator
-from lm_eval.api.model import CacheHook
 
 import evals.runs
+from evals.answers import Answers
 from evals.catalogue import Catalogue
 from evals.checkpoint_runs import RunSettings
 from evals.compare import compare
@@ -57,9 +57,9 @@ def die() -> None:
 def attempt(folder: Path, kill: int | float | None, answers: Path) -> None:
     num_answers = num_synchronised = 0
 
-    def add_partial(self: CacheHook, attr: str, req: Any, res: Any) -> None:
+    def add_and_count(self: Answers, method: str, arguments: tuple[Any, ...], answer: Any) -> None:
         nonlocal num_answers
-        add(self, attr, req, res)
+        add(self, method, arguments, answer)
         with answers.open("a") as file:
             file.write("answer\n")
         num_answers += 1
@@ -73,8 +73,8 @@ def attempt(folder: Path, kill: int | float | None, answers: Path) -> None:
         if num_synchronised == -(kill or 0):
             die()
 
-    add, synchronised = CacheHook.add_partial, evals.runs._synchronise
-    CacheHook.add_partial = add_partial
+    add, synchronised = Answers.add, evals.runs._synchronise
+    Answers.add = add_and_count
     evals.runs._synchronise = synchronise
     if isinstance(kill, float):
         timer = threading.Timer(kill, die)

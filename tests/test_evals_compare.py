@@ -19,10 +19,12 @@ from checkpoint_samples import write_data, write_model
 from killed_comparison import settings
 
 import evals.checkpoint_runs
-from evals.backend import YOCOLM
 from evals.checkpoint_runs import RunSettings
 from evals.cli import main
 from evals.compare import compare, is_checkpoint, model_labels
+from evals.not_finite import NotFiniteError
+from evals.resuming import ResumingLM
+from yoco.checkpoints import checkpoint_sha256
 
 ROOT = Path(__file__).parents[1]
 NUM_RUNS = 2 * 3
@@ -66,16 +68,16 @@ def reports(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def loaded(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Which checkpoints are loaded, each after the one before it has gone."""
     names: list[str] = []
-    alive: weakref.WeakSet[YOCOLM] = weakref.WeakSet()
+    alive: weakref.WeakSet[ResumingLM] = weakref.WeakSet()
 
-    def load(pretrained: str, **options: Any) -> YOCOLM:
+    def load(pretrained: str, **options: Any) -> ResumingLM:
         assert not alive, "two models in memory"
         names.append(Path(pretrained).name)
-        lm = YOCOLM(pretrained, **options)
+        lm = ResumingLM(pretrained, **options)
         alive.add(lm)
         return lm
 
-    monkeypatch.setattr(evals.checkpoint_runs, "YOCOLM", load)
+    monkeypatch.setattr(evals.checkpoint_runs, "ResumingLM", load)
     yield names
     assert not alive
 
@@ -100,8 +102,9 @@ def copied(folder: Path, target: Path) -> Path:
 
 def test_the_report_gets_every_models_runs(folder: Path, reports: list[Any]) -> None:
     models = [str(folder / "a"), str(folder / "b")]
-    text = compare(models, settings(folder), folder / "out", steps=[10, 20], paper=True)
-    assert text == "the comparison"
+    compared = compare(models, settings(folder), folder / "out", steps=[10, 20], paper=True)
+    assert compared is not None
+    assert (compared.text, compared.not_measured) == ("the comparison", [])
     (((first, second), output, options),) = reports
     assert (first[0], second[0]) == ("a", "b")
     assert output == folder / "out"
@@ -123,7 +126,7 @@ def test_the_report_gets_every_models_runs(folder: Path, reports: list[Any]) -> 
 
 def test_what_is_complete_is_not_run_again(folder: Path, loaded: list[str]) -> None:
     models = [str(folder / "a"), str(folder / "b")]
-    assert compare(models, settings(folder), folder / "out") == "the comparison"
+    assert compare(models, settings(folder), folder / "out") is not None
     assert loaded == []
 
 
@@ -171,20 +174,105 @@ def test_one_model_at_a_time_and_never_anothers_result(
     assert len(list((output / "runs").iterdir())) == NUM_RUNS + 3 + 2 * 2
 
 
-def test_a_checkpoint_that_changes_while_it_runs_is_refused(
+def test_a_checkpoint_that_changes_before_it_is_loaded_is_refused(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = copied(folder / "a", tmp_path / "a")
 
-    def load(pretrained: str, **options: Any) -> YOCOLM:
-        lm = YOCOLM(pretrained, **options)
+    def load(pretrained: str, **options: Any) -> ResumingLM:
         shutil.copy(folder / "b" / "model.safetensors", model)
-        return lm
+        return ResumingLM(pretrained, **options)
 
-    monkeypatch.setattr(evals.checkpoint_runs, "YOCOLM", load)
-    with pytest.raises(ValueError, match="a has changed while it was run: run again"):
+    monkeypatch.setattr(evals.checkpoint_runs, "ResumingLM", load)
+    with pytest.raises(ValueError, match="a has changed while it was looked at: run again"):
         compare([str(model), str(folder / "b")], settings(folder), tmp_path / "out")
     assert not (tmp_path / "out" / "runs").exists()
+
+
+@pytest.mark.parametrize("change", ["replaced", "cut", "moved"])
+def test_results_are_of_what_was_loaded_whatever_becomes_of_its_files(
+    change: str, folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = RunSettings(**{**vars(settings(folder)), "tasks": ["piqa"]})
+    output = copied(folder / "out", tmp_path / "out")
+    model = write_model(tmp_path / "c", seed=3)
+    weights = model / "model.safetensors"
+    sha256 = checkpoint_sha256(model)
+
+    def load(pretrained: str, **options: Any) -> ResumingLM:
+        lm = ResumingLM(pretrained, **options)
+        match change:
+            case "replaced":
+                shutil.copy(folder / "b" / "model.safetensors", weights)
+            case "cut":
+                os.truncate(weights, 1000)
+            case _:
+                model.rename(tmp_path / "elsewhere")
+        return lm
+
+    monkeypatch.setattr(evals.checkpoint_runs, "ResumingLM", load)
+    assert compare([str(folder / "a"), str(model)], wanted, output) is not None
+    assert (sha256, "piqa") in runs_of(output)
+    records = [json.loads(path.read_text()) for path in output.glob("runs/piqa-*/results_*.json")]
+    assert sha256 in [record["config"]["model_sha"] for record in records]
+
+
+def test_a_benchmark_that_is_not_finite_is_left_out_and_the_others_are_compared(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    reports: list[Any],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = copied(folder / "out", tmp_path / "out")
+    model = write_model(tmp_path / "c", seed=3)
+    ask = ResumingLM.loglikelihood
+
+    def loglikelihood(self: ResumingLM, requests: list[Any], **options: Any) -> Any:
+        if requests[0].task_name == "piqa":
+            raise NotFiniteError("piqa, request 3: its logits are not finite")
+        return ask(self, requests, **options)
+
+    monkeypatch.setattr(ResumingLM, "loglikelihood", loglikelihood)
+    arguments = ["compare", str(folder / "a"), str(model), "--tasks", "arc_easy,piqa"]
+    arguments += ["--data", str(folder / "data"), "--device", "cpu", "--max-length", "2048"]
+    arguments += ["--batch-size", "1", "--output", str(output)]
+    assert main(arguments) == 1
+    ((_, second), _, options) = reports[-1]
+    assert len(second[1]) == 1 and options["tasks"] == ["arc_easy"]
+    said = capsys.readouterr()
+    assert said.out == "the comparison\n"
+    line = "yoco compare: c: piqa is not scored: piqa, request 3: its logits are not finite"
+    assert said.err.splitlines()[-1] == line
+    # nothing is left to compare
+    arguments[arguments.index("arc_easy,piqa")] = "piqa"
+    assert main(arguments) == 2
+    line = f"yoco compare: no task is scored for two models; {line.removeprefix('yoco compare: ')}"
+    assert capsys.readouterr().err.splitlines()[-1] == line
+
+
+def test_what_has_no_score_is_said_again_with_the_results(
+    folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    output = copied(folder / "out", tmp_path / "out")
+    model = write_model(tmp_path / "c", seed=3)
+    ask = ResumingLM.loglikelihood
+
+    def loglikelihood(self: ResumingLM, requests: list[Any], **options: Any) -> Any:
+        self.not_measured.append("prompt 3: its logits are not finite")
+        return ask(self, requests, **options)
+
+    monkeypatch.setattr(ResumingLM, "loglikelihood", loglikelihood)
+    arguments = ["compare", str(folder / "a"), str(model), "--tasks", "piqa", "--data"]
+    arguments += [str(folder / "data"), "--device", "cpu", "--max-length", "2048"]
+    arguments += ["--batch-size", "1", "--output", str(output)]
+    for _ in range(2):
+        assert main(arguments) == 1
+        line = "yoco compare: c: prompt 3: its logits are not finite"
+        assert capsys.readouterr().err.splitlines()[-1] == line
 
 
 def test_results_of_another_backend_stand_beside(

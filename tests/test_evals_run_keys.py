@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 import yoco
 from evals.backend import YOCOLM
 from evals.catalogue import Catalogue
-from evals.run_keys import ModelKey, model_key, run_key
+from evals.model_keys import loaded_model_key
+from evals.run_keys import model_key, run_key
 from yoco.kernels import Kernels, choose_kernels
 
 
@@ -29,15 +30,10 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_key_is_that_of_the_loaded_model(model: Path, options: dict[str, Any]) -> None:
     key = model_key({"pretrained": str(model), "device": "cpu", **options})
     lm = YOCOLM(str(model), device="cpu", **options)
-    assert key == ModelKey(
-        checkpoint_sha256=lm.get_model_info()["model_sha"],
-        tokenizer_sha256=lm.text.hash,
-        dtype=str(lm.model.dtype).removeprefix("torch."),
-        device_type=lm.device.type,
-        kernels=lm.model.kernels.names,
-        rope_precision=lm.model.rope_precision,
-        max_length=lm.max_length,
-    )
+    assert key == loaded_model_key(lm)
+    info = lm.get_model_info()
+    assert key.checkpoint_sha256 == info["model_sha"] and key.tokenizer_sha256 == lm.text.hash
+    assert (key.dtype, key.device_type) == (info["model_dtype"], info["model_device"])
 
 
 def test_kernels_are_chosen_for_the_key_as_for_the_model(
