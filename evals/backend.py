@@ -28,6 +28,7 @@ from evals.reading_order import LOOKED_AT, code_points, sharing_order
 from evals.response_cache import claim
 from evals.scoring import Tokens, group_by_context, score_batch
 from tasks import handles
+from tasks.stated import check_bin, check_prompt
 from tasks.tokenizers import load_tokenizer
 from yoco.checkpoints import read_checkpoint
 from yoco.loading import resolve_path
@@ -203,7 +204,12 @@ class YOCOLM(TemplateLM):
         encoded = []
         for request in self._tokenising(requests, disable_tqdm):
             pair: tuple[Any, ...] = request.args
-            encoded.append((pair, *self._encode_pair(*pair)))
+            context, scored = self._encode_pair(*pair)
+            num_context, num_scored = len(context), len(scored)
+            check_bin(
+                request.doc, request.idx, pair, num_context=num_context, num_scored=num_scored
+            )
+            encoded.append((pair, context, scored))
         return self._loglikelihood_tokens(encoded, disable_tqdm=disable_tqdm)
 
     def _encode_pair(  # pyright: ignore[reportIncompatibleMethodOverride]
@@ -325,18 +331,24 @@ class YOCOLM(TemplateLM):
                     self.cache_hook.add_partial("generate_until", requests[index].args, text)
                 bar.update(len(texts))
 
-            batches = self._batches(self._prompts(waiting), lambda prompt: len(prompt.tokens))
+            batches = self._batches(
+                self._prompts(requests, waiting), lambda prompt: len(prompt.tokens)
+            )
             continue_prompts(reader, self.text, batches, on_read=on_read, on_texts=on_texts)
         return [results[index] for index in range(len(requests))]
 
-    def _prompts(self, waiting: Sequence[tuple[int, str, GenerationOptions]]) -> Iterator[Prompt]:
+    def _prompts(
+        self, requests: Sequence[Instance], waiting: Sequence[tuple[int, str, GenerationOptions]]
+    ) -> Iterator[Prompt]:
         """The tokens in place of each prompt's text, made ahead of what is read."""
         prompts = self.encoder.encode_ahead(
             [prompt for _, prompt, _ in waiting],
             num_ahead=NUM_AHEAD[self.device.type],
         )
-        for (index, _, options), encoded in zip(waiting, prompts, strict=True):
+        for (index, prompt, options), encoded in zip(waiting, prompts, strict=True):
             tokens, _ = self.encoder.fit(encoded, options.max_new_tokens)
+            num_new = options.max_new_tokens
+            check_prompt(requests[index].doc, prompt, num_tokens=len(tokens), num_new=num_new)
             if not len(tokens):
                 tokens = np.asarray([self.prefix_token_id], np.int32)
             yield Prompt(index, tokens, options)

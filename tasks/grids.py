@@ -6,16 +6,24 @@ import functools
 import itertools
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
 from tasks.haystacks import Haystack, load_haystack
 from tasks.lengths import MAX_LENGTH_TOKENS, DepthSpacing, parse_depths, parse_lengths
 from tasks.needles import MAGIC_NUMBER, draw_needles
-from tasks.prompts import Measure, agrees_with_reference, build_prompt, measure, measure_reference
+from tasks.prompts import (
+    Measure,
+    Prompt,
+    agrees_with_reference,
+    build_prompt,
+    measure,
+    measure_reference,
+)
 from tasks.settings import given_settings, max_length_of, pretrained_of, require_whole, tokenizer_of
 from tasks.shown import listed
 from tasks.starts import generator, trial_starts
+from tasks.surroundings import NOTHING, Surroundings, fitted
 from tasks.token_index import TokenIndex, Unsynchronised, token_index
 from tasks.tokenizers import Tokenizer
 
@@ -114,12 +122,14 @@ def cells(settings: NeedleSettings) -> list[Cell]:
 
 
 class NeedleDoc(dict[str, Any]):
-    """A sample document, with the `pretrained` of its run beside the fields that are logged.
+    """A sample document, with the `pretrained` of its run next to the fields that are logged.
 
     It is not one of them, so that a document is the same for every model with the same tokenizer.
+    A document of a prompt that cannot be built says why, as `not_built`; it has no score.
     """
 
     pretrained: str | None = None
+    allows_not_measured = True
 
 
 class NeedleDocs(Sequence[NeedleDoc]):
@@ -129,13 +139,27 @@ class NeedleDocs(Sequence[NeedleDoc]):
     """
 
     def __init__(
-        self, settings: NeedleSettings, tokenizer: Tokenizer, *, pretrained: str | None = None
+        self,
+        settings: NeedleSettings,
+        tokenizer: Tokenizer,
+        *,
+        pretrained: str | None = None,
+        surroundings: Surroundings = NOTHING,
     ) -> None:
-        self.settings = settings
+        self.settings, self.surroundings = settings, surroundings
         self._tokenizer, self._pretrained = tokenizer, pretrained
         self._haystack = load_haystack(settings.haystack)
         self._cells = cells(settings)
         self._docs: dict[int, NeedleDoc] = {}
+
+    def planned_for(self, surroundings: Surroundings, generation_tokens: int) -> NeedleDocs:
+        """The documents of the same grid with this around each prompt, and so long an answer."""
+        settings = replace(self.settings, generation_tokens=generation_tokens)
+        if (settings, surroundings) == (self.settings, self.surroundings):
+            return self
+        return NeedleDocs(
+            settings, self._tokenizer, pretrained=self._pretrained, surroundings=surroundings
+        )
 
     @property
     def features(self) -> dict[str, Any]:
@@ -150,12 +174,19 @@ class NeedleDocs(Sequence[NeedleDoc]):
             return [self[each] for each in range(*number.indices(len(self)))]
         number = range(len(self))[number]
         if number not in self._docs:
-            doc = NeedleDoc(
-                build_doc(self.settings, self._cells[number], self._haystack, self._tokenizer)
-            )
+            doc = NeedleDoc(self._built(self._cells[number]))
             doc.pretrained = self._pretrained
             self._docs[number] = doc
         return self._docs[number]
+
+    def _built(self, cell: Cell) -> dict[str, Any]:
+        # what is wrong with the tokenizer is wrong for all cells
+        _counting(self._haystack, self._tokenizer)
+        settings, haystack, tokenizer = self.settings, self._haystack, self._tokenizer
+        try:
+            return build_doc(settings, cell, haystack, tokenizer, self.surroundings)
+        except ValueError as error:
+            return _doc_not_built(settings, cell, haystack, tokenizer, str(error))
 
     def __iter__(self) -> Iterator[NeedleDoc]:
         return (self[number] for number in range(len(self)))
@@ -183,24 +214,35 @@ def docs_from_metadata(metadata: Mapping[str, Any]) -> NeedleDocs:
 
 
 def build_doc(
-    settings: NeedleSettings, cell: Cell, haystack: Haystack, tokenizer: Tokenizer
+    settings: NeedleSettings,
+    cell: Cell,
+    haystack: Haystack,
+    tokenizer: Tokenizer,
+    surroundings: Surroundings = NOTHING,
 ) -> dict[str, Any]:
     """The sample document of one cell; it depends on no other cell.
+
+    Args:
+        surroundings: What lm-eval puts around the prompt; its tokens are part of the length.
 
     Raises:
         ValueError: If the length is too short for the fixed parts, or the haystack too short.
     """
     index, measure = _counting(haystack, tokenizer)
     try:
-        return _build_doc(settings, cell, index, measure)
+        return _build_doc(settings, cell, index, measure, surroundings)
     except Unsynchronised as error:
         _log.warning("no local tokens in %s: this prompt is encoded as a whole (slow)", error)
         index = token_index(haystack, tokenizer, whole=True)
-        return _build_doc(settings, cell, index, measure_reference)
+        return _build_doc(settings, cell, index, measure_reference, surroundings)
 
 
 def _build_doc(
-    settings: NeedleSettings, cell: Cell, index: TokenIndex, measure: Measure
+    settings: NeedleSettings,
+    cell: Cell,
+    index: TokenIndex,
+    measure: Measure,
+    surroundings: Surroundings,
 ) -> dict[str, Any]:
     rng = generator(
         settings.seed,
@@ -218,17 +260,36 @@ def _build_doc(
     needles = draw_needles(rng, max(settings.needles, 1), within)
     hidden = needles[: settings.needles]
     asked = [0] if settings.ask == "one" else list(range(len(needles)))
-    prompt = build_prompt(
-        index,
-        haystack=settings.haystack,
-        sentences=[needle.sentence() for needle in hidden],
-        depths_frac=[cell.depth_frac, *(rng.random() for _ in needles[1:])][: len(hidden)],
-        question=MAGIC_NUMBER.question([needles[number].key for number in asked]),
-        prompt_tokens=prompt_tokens,
-        start=start,
-        repeat=settings.repeat,
-        measure=measure,
-    )
+    depths_frac = [cell.depth_frac, *(rng.random() for _ in needles[1:])][: len(hidden)]
+    keys_asked = [needles[number].key for number in asked]
+    question = MAGIC_NUMBER.question(keys_asked)
+    if surroundings.is_chat:
+        # no white space at either end, since templates cut it off
+        question, begun = MAGIC_NUMBER.turns(keys_asked)
+        surroundings = replace(surroundings, after=surroundings.after + begun)
+        start = _first_visible(index.haystack, start)
+
+    def built(around_tokens: tuple[int, int] | None) -> Prompt:
+        return build_prompt(
+            index,
+            haystack=settings.haystack,
+            sentences=[needle.sentence() for needle in hidden],
+            depths_frac=depths_frac,
+            question=question,
+            prompt_tokens=prompt_tokens,
+            start=start,
+            repeat=settings.repeat,
+            measure=measure,
+            around_tokens=around_tokens,
+            trimmed=surroundings.is_chat,
+        )
+
+    around: dict[str, Any] = {}
+    if surroundings == NOTHING:
+        prompt = built(None)
+    else:
+        prompt = fitted(surroundings, index, built, start, question)
+        around["surroundings"] = {"before": surroundings.before, "after": surroundings.after}
     return {
         "length_tokens": cell.length_tokens,
         "prompt_tokens": prompt.num_tokens,
@@ -250,6 +311,36 @@ def _build_doc(
         "tokenizer_sha256": index.tokenizer.hash,
         "prompt_sha256": prompt.plan.prompt_sha256,
         "plan": prompt.plan.to_dict(),
+        **around,
+    }
+
+
+def _doc_not_built(
+    settings: NeedleSettings, cell: Cell, haystack: Haystack, tokenizer: Tokenizer, reason: str
+) -> dict[str, Any]:
+    """The document of a cell without a prompt: its place in the grid, and the reason."""
+    return {
+        "length_tokens": cell.length_tokens,
+        "prompt_tokens": None,
+        "generation_tokens": settings.generation_tokens,
+        "depth_frac": cell.depth_frac,
+        "depth_frac_achieved": None,
+        "trial": cell.trial,
+        "num_needles": settings.needles,
+        "ask": settings.ask,
+        "keys": [],
+        "values": [],
+        "asked": [],
+        "needle_offsets_tokens": [],
+        "haystack": settings.haystack,
+        "haystack_sha256": haystack.sha256,
+        "haystack_repeats": None,
+        "seed": settings.seed,
+        "tokenizer": tokenizer.name,
+        "tokenizer_sha256": tokenizer.hash,
+        "prompt_sha256": None,
+        "plan": None,
+        "not_built": reason,
     }
 
 
@@ -280,3 +371,10 @@ def _counting(haystack: Haystack, tokenizer: Tokenizer) -> tuple[TokenIndex, Mea
         "tokenizer %s: %s; every prompt is encoded as a whole (slow)", tokenizer.name, reason
     )
     return token_index(haystack, tokenizer, whole=True), measure_reference
+
+
+def _first_visible(haystack: Haystack, start: int) -> int:
+    """The same place, or where the next character that is no white space is."""
+    while haystack.slice(start, start + 1).isspace():
+        start += 1
+    return start % len(haystack.text)

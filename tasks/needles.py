@@ -56,6 +56,11 @@ class NeedleTemplate:
         listed = ", ".join(keys[:-1]) + " and " + keys[-1]
         return self.question_many.format(keys=listed)
 
+    def turns(self, keys: Sequence[str]) -> tuple[str, str]:
+        """The same as turns of a conversation: the question, and the beginning of its answer."""
+        asked, mark, begun = self.question(keys).rpartition("?")
+        return asked + mark, begun.strip()
+
 
 MAGIC_NUMBER = NeedleTemplate()
 

@@ -7,25 +7,28 @@ any backend can run the task; one that sees the nesting reads a document once.
 from __future__ import annotations
 
 import itertools
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
 from lm_eval.api.instance import Instance
-from lm_eval.api.task import ConfigurableTask
 
 from tasks import handles
 from tasks.cuts import FIRST_EDGE, cut_document
 from tasks.documents import Document, find_documents
 from tasks.haystacks import load_haystack
 from tasks.lengths import parse_lengths
+from tasks.own_task import OwnTask
 from tasks.plans import Plan, sha256_of
 from tasks.settings import given_settings, max_length_of, pretrained_of, require_whole, tokenizer_of
 from tasks.shown import listed
 from tasks.tokenizers import Tokenizer
 
 Pair = tuple[float, float]
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +87,7 @@ class DocumentDoc(dict[str, Any]):
 
     haystack: str = ""
     pretrained: str | None = None
+    allows_not_measured = True
 
 
 class DocumentDocs(Sequence[DocumentDoc]):
@@ -174,11 +178,20 @@ def build_doc(
     }
 
 
-class DocumentTask(ConfigurableTask):
+class DocumentTask(OwnTask):
     """One log-likelihood request a bin; a document is plain text to any chat template."""
 
-    def __init__(self, config: dict[str, Any]) -> None:
-        super().__init__(config={key: config[key] for key in config if key != "class"})
+    def build_all_requests(self, **options: Any) -> None:
+        """As lm-eval does it; that instructions and templates have no say is said."""
+        if options.get("system_instruction") or options.get("apply_chat_template"):
+            _log.warning("%s: documents are read as they are, without instructions", self.name)
+        super().build_all_requests(**options)
+
+    def fewshot_context(  # pyright: ignore[reportIncompatibleMethodOverride]
+        self, doc: Any, num_fewshot: int, **options: Any
+    ) -> str:
+        """Nothing: every bin has a context of its own."""
+        return ""
 
     def construct_requests(self, doc: Any, ctx: Any, **kwargs: Any) -> list[Instance]:
         metadata = kwargs["metadata"]

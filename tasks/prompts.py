@@ -113,6 +113,8 @@ def build_prompt(
     start: int,
     repeat: bool = True,
     measure: Measure = measure,
+    around_tokens: tuple[int, int] | None = None,
+    trimmed: bool = False,
 ) -> Prompt:
     """A prompt of exactly so many tokens.
 
@@ -127,13 +129,16 @@ def build_prompt(
         start: Where the slice of the haystack begins.
         repeat: Whether a haystack that is too short may begin again.
         measure: How tokens are counted.
+        around_tokens: How many tokens stand before and after the prompt's own; None for the special
+            ones that the tokenizer adds.
+        trimmed: Whether the prompt must not begin with white space.
 
     Raises:
         ValueError: If the tokens do not suffice for the fixed parts, or the haystack does not
             suffice and must not repeat.
         Unsynchronised: If `measure` cannot count this tokenizer's tokens.
     """
-    before, after = index.tokenizer.special_counts
+    before, after = around_tokens or index.tokenizer.special_counts
     target = prompt_tokens - before - after
     fixed = sum(len(index.tokenizer.char_starts(text)[0]) for text in [*sentences, question])
     haystack_tokens = target - fixed
@@ -144,6 +149,8 @@ def build_prompt(
             f"{fixed + before + after + _MIN_HAYSTACK_TOKENS:,}"
         )
     insertions = _place(index, sentences, depths_frac, start, haystack_tokens)
+    if trimmed:
+        insertions = [(char, text if char > start else text.lstrip()) for char, text in insertions]
     order = sorted(range(len(insertions)), key=lambda needle: insertions[needle][0])
     seams = Seams(
         start=start,

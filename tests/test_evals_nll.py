@@ -41,11 +41,14 @@ def docs(lm: YOCOLM, tmp_path: Path) -> DocumentDocs:
     return document_docs(**metadata)["test"]
 
 
-def ask(lm: YOCOLM, doc: Any, pairs: list[tuple[str, str]]) -> list[tuple[float, bool]]:
+def ask(
+    lm: YOCOLM, doc: Any, pairs: list[tuple[str, str]], first: int = 0
+) -> list[tuple[float, bool]]:
     from lm_eval.api.instance import Instance
 
     requests = [
-        Instance("loglikelihood", doc, arguments, number) for number, arguments in enumerate(pairs)
+        Instance("loglikelihood", doc, arguments, number)
+        for number, arguments in enumerate(pairs, first)
     ]
     return lm.loglikelihood(requests, disable_tqdm=True)
 
@@ -97,7 +100,7 @@ def test_a_document_is_one_pass_whatever_its_bins(
     assert encoded == [0, doc["edges_chars"][1], *doc["edges_chars"][1:]]
     # negative control: one by one the document is read again for every bin
     read.clear()
-    alone = [ask(lm, doc, [pair])[0] for pair in request_texts(doc)]
+    alone = [ask(lm, doc, [pair], number)[0] for number, pair in enumerate(request_texts(doc))]
     assert sum(read) > 2 * (doc["edges"][-1] - 1)
     assert [nats for nats, _ in together] == pytest.approx(
         [nats for nats, _ in alone], abs=TOLERANCE
