@@ -1,22 +1,32 @@
-"""The `yoco` command: its arguments, and which function each of its subcommands calls."""
+"""The `yoco` command: its subcommands, and which function each of them calls."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
+import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from evals import command_arguments
+from evals.command_arguments import CommandParser
 from evals.user_errors import USER_ERRORS, one_line
+from heatmaps.printable import printable
+from tasks.shown import shown
 
 # of the demo: a grid that two cores finish in two minutes
 DEMO_SETTINGS = {"lengths": ["4K", "16K", "64K", "256K", "1M"], "depths": 11, "trials": 1}
 QUICK_SETTINGS = {"lengths": ["1K", "2K"], "depths": 3, "trials": 1}
 # of what was not measured, on the terminal
 MOST_LINES = 10
+
+# as of a shell for what Ctrl-C ended
+INTERRUPTED = 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -27,15 +37,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     if arguments[:1] == ["run"]:
         return _run(arguments[1:])
-    options = _parser().parse_args(arguments)
+    name, command = _chosen(arguments)
+    options = _parser(name, command).parse_intermixed_args(arguments[1:])
     try:
-        status = options.function(options)
+        status = command.function(options)
         sys.stdout.flush()
         return status
     except BrokenPipeError:
         # who reads our output (`| head`) has seen enough; what is left goes nowhere
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
+    except KeyboardInterrupt:
+        if options.traceback:
+            raise
+        print(f"yoco {options.command}: interrupted{_what_is_kept(options)}", file=sys.stderr)
+        return INTERRUPTED
     except USER_ERRORS as error:
         if options.traceback:
             raise
@@ -43,124 +59,59 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _chosen(arguments: Sequence[str]) -> tuple[str, Command]:
+    """The command that the arguments begin with; ends the program where they name none."""
+    parser = CommandParser(
         prog="yoco", description="Long-context evaluation of YOCO language models."
     )
-    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    parser.add_argument("--version", action="version", version=_version())
+    listed = parser.add_subparsers(title="commands", metavar="COMMAND")
+    for name, command in COMMANDS.items():
+        listed.add_parser(name, help=command.summary)
+    listed.add_parser("run", help="lm_eval itself, with --model yoco and our tasks registered")
+    first = arguments[0] if arguments else ""
+    if first not in COMMANDS:
+        if first.startswith("-"):
+            # --help, --version, or what is no option
+            parser.parse_args(arguments[:1])
+        near = difflib.get_close_matches(first, [*COMMANDS, "run"], n=1)
+        hint = f"did you mean {near[0]}?" if near else "yoco --help lists them"
+        parser.error(f"{shown(first)} is no command: {hint}" if first else f"no command: {hint}")
+    return first, COMMANDS[first]
 
-    def command(name: str, function: Any, summary: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(name, help=summary, description=summary)
-        sub.add_argument("--traceback", action="store_true", help="show where an error came from")
-        sub.set_defaults(function=function)
-        return sub
 
-    demo = command("demo", _demo, "draw a true heatmap of an embedded checkpoint; no download")
-    demo.add_argument("--quick", action="store_true", help="two short lengths, a few seconds")
-    _add_output(demo, "yoco-demo")
-
-    needle = command("needle", _needle, "run needles in a haystack by length and depth, and draw")
-    needle.add_argument("pretrained", help="checkpoint folder, or an embedded one's name (demo)")
-    _add_settings(needle)
-    _add_model(needle)
-    _add_output(needle, "yoco-needle")
-
-    nll = command("nll", _nll, "score long documents by position, for one or more checkpoints")
-    nll.add_argument("pretrained", nargs="+", help="checkpoint folders, or embedded ones' names")
-    _add_documents(nll)
-    _add_model(nll)
-    _add_output(nll, "yoco-nll")
-
-    heatmap = command("heatmap", _heatmap, "draw heatmaps from lm-eval's result files alone")
-    heatmap.add_argument("results", nargs="+", help="results_*.json, samples_*.jsonl, or folders")
-    heatmap.add_argument("-o", "--output", help="picture to write: .png, .svg or .pdf")
-    heatmap.add_argument("--csv", help="file for one row a cell")
-    heatmap.add_argument("--title", help="a line above the picture")
-
-    compare = command("compare", _compare, "run benchmarks where results are missing, and compare")
-    compare.add_argument(
-        "models", nargs="+", help="checkpoints or folders of lm-eval's results; first the baseline"
-    )
-    compare.add_argument("--tasks", help="T1,T2: any of lm-eval's, and yoco_paper, yoco_long")
-    compare.add_argument("--data", help="folder of local benchmark data: TASK.jsonl, TASK/, ...")
-    compare.add_argument("--limit", type=int, help="documents a task")
-    compare.add_argument("--num-fewshot", type=int, help="examples a prompt")
-    compare.add_argument("--metadata", help="settings of our tasks, as a JSON object")
-    compare.add_argument("--steps", help="S1,S2: steps of training, one a model: draws a curve")
-    compare.add_argument("--paper", action="store_true", help="the paper's figures beside ours")
-    _add_model(compare)
-    _add_output(compare, "yoco-compare")
-
-    local = command("local-tasks", _local_tasks, "write task files: lm-eval's own, local data")
-    local.add_argument("data", help="folder of local benchmark data: TASK.jsonl, TASK/, ...")
-    local.add_argument("folder", help="folder to write, for lm_eval --include_path")
-    local.add_argument("--tasks", required=True, help="T1,T2: any of lm-eval's")
-    local.add_argument("--num-fewshot", type=int, help="examples a prompt will have")
-
-    convert = command("convert", _convert, "rewrite a checkpoint as safetensors and config.json")
-    convert.add_argument("src", help="checkpoint folder, official or Hugging Face")
-    convert.add_argument("dst", help="folder to write; must not exist, or be empty")
-
-    command("list", _list, "our tasks, groups of tasks and embedded checkpoints")
-
-    info = command("info", _info, "what a checkpoint is, and its memory and FLOPs by length")
-    info.add_argument("pretrained", help="checkpoint folder, or an embedded one's name (demo)")
-    info.add_argument("--lengths", default="4K,128K,1M", help="default: %(default)s; K = 1024")
-    info.add_argument("--dtype", default="auto", help="of the run (default: as stored)")
-    info.add_argument(
-        "--chunk-size", type=int, help="tokens of one prefill chunk (default: that of a GPU)"
-    )
-    info.add_argument("--json", action="store_true", help="all of it as JSON, in bytes and FLOPs")
-
-    commands.add_parser("run", help="lm_eval itself, with --model yoco and our tasks registered")
+def _parser(name: str, command: Command) -> CommandParser:
+    parser = CommandParser(prog=f"yoco {name}", description=_sentence(command.summary))
+    parser.set_defaults(command=name)
+    command.add_arguments(parser)
+    parser.add_argument("--traceback", action="store_true", help="show where an error came from")
     return parser
 
 
-def _add_output(parser: argparse.ArgumentParser, default: str) -> None:
-    parser.add_argument(
-        "--output", default=default, help="folder for results and pictures (default: %(default)s)"
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}."
+
+
+def _version() -> str:
+    try:
+        return f"yoco-evals {importlib.metadata.version('yoco-evals')}"
+    except importlib.metadata.PackageNotFoundError:
+        return "yoco-evals, from a checkout that is not installed"
+
+
+def _what_is_kept(options: argparse.Namespace) -> str:
+    """Of a command that was interrupted: whether the same command goes on from there."""
+    output = getattr(options, "output", None)
+    if output is None or not (Path(output) / "unfinished").exists():
+        return ""
+    return (
+        f": what was finished is kept in {printable(output)}, and the same command goes on from it"
     )
 
 
-def _add_settings(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("the grid")
-    group.add_argument("--lengths", help="4K,8K,1M or 128K..1M/8 (8 steps); K = 1024")
-    group.add_argument("--depths", help="a number of depths, or 0,0.5,1")
-    group.add_argument("--depth-spacing", choices=["linear", "sigmoid"])
-    group.add_argument("--trials", type=int, help="prompts a cell")
-    group.add_argument("--needles", type=int, help="needles a prompt; 0 is a control without")
-    group.add_argument("--ask", choices=["one", "all"], help="for how many of the needles")
-    group.add_argument(
-        "--haystack", help="stdlib, FOLDER, files:GLOB, hf:DATASET#COLUMN, noise or needles"
-    )
-    group.add_argument(
-        "--no-repeat", action="store_true", help="refuse a haystack that is too short"
-    )
-    group.add_argument("--seed", type=int)
-
-
-def _add_documents(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("the documents")
-    group.add_argument("--documents", help="stdlib (the default), FOLDER, files:GLOB or hf:DATASET")
-    group.add_argument("--num-documents", type=int, help="the first so many of them")
-    group.add_argument("--length", help="tokens of a document, at most: 128K (the default), 1M")
-    group.add_argument("--bins-per-octave", type=int, help="bins of positions per doubling")
-
-
-def _add_model(parser: argparse.ArgumentParser) -> None:
-    group = parser.add_argument_group("the model")
-    group.add_argument("--tokenizer", help="folder, tokenizer.json, hub name or cl100k_base")
-    group.add_argument("--device", help="auto, cpu, cuda, cuda:1")
-    group.add_argument("--dtype", help="auto, float32, bfloat16, float16")
-    group.add_argument("--chunk-size", type=int, help="tokens of one prefill chunk")
-    group.add_argument("--max-length", type=int, help="tokens of prompt and answer together")
-    group.add_argument("--rope-precision", choices=["float64", "reference"])
-    group.add_argument("--backend", choices=["auto", "reference", "torch", "fla"], help="kernels")
-    group.add_argument("--share", action=argparse.BooleanOptionalAction,
-                       help="read once what prompts have in common (the default)")  # fmt: skip
-    group.add_argument("--allow-nonfinite", action="store_true", default=None,
-                       help="load weights that are NaN or Inf (default: refuse them)")  # fmt: skip
-    group.add_argument("--batch-size", default="auto", help="prompts run together")
+def _say(text: str) -> None:
+    """Prints lines, in which no name does anything to the terminal."""
+    print("\n".join(map(printable, text.split("\n"))))
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -224,7 +175,7 @@ def _nll(options: argparse.Namespace) -> int:
             not_measured += [f"{label}: {line}" for line in done.not_measured]
     # another rank writes and draws
     if models:
-        print(write_nll(models, output / "nll.png", output / "nll.csv"))
+        _say(write_nll(models, output / "nll.png", output / "nll.csv"))
     return _status(options, not_measured)
 
 
@@ -247,8 +198,8 @@ def _run_and_draw(
         return 0
     results = done.results
     picture = results.with_name(results.name.replace("results_", "heatmap_")).with_suffix(".png")
-    print(write_heatmap([results], picture, read_plan=read_plan, draw_unmeasured=True))
-    print(f"results {results}")
+    _say(write_heatmap([results], picture, read_plan=read_plan, draw_unmeasured=True))
+    _say(f"results {results}")
     return _status(options, done.not_measured)
 
 
@@ -269,7 +220,7 @@ def _heatmap(options: argparse.Namespace) -> int:
     text = write_heatmap(
         options.results, options.output, options.csv, title=options.title, read_plan=read_plan
     )
-    print(text)
+    _say(text)
     return 0
 
 
@@ -278,7 +229,7 @@ def _compare(options: argparse.Namespace) -> int:
     from evals.compare import compare
 
     settings = RunSettings(
-        tasks=_listed(options.tasks),
+        tasks=options.tasks,
         data=Path(options.data) if options.data else None,
         limit=options.limit,
         num_fewshot=options.num_fewshot,
@@ -286,37 +237,41 @@ def _compare(options: argparse.Namespace) -> int:
         model_args=_model_args(options),
         batch_size=options.batch_size,
     )
-    steps = [float(step) for step in _listed(options.steps)] or None
-    done = compare(options.models, settings, options.output, steps=steps, paper=options.paper)
+    done = compare(
+        options.models, settings, options.output, steps=options.steps, paper=options.paper
+    )
     if done is None:
         return 0
-    print(done.text)
+    _say(done.text)
     return _status(options, done.not_measured)
 
 
 def _local_tasks(options: argparse.Namespace) -> int:
     from evals.local_tasks import write_task_files
 
-    names = _listed(options.tasks)
     for path in write_task_files(
-        names, options.data, options.folder, num_fewshot=options.num_fewshot
+        options.tasks, options.data, options.folder, num_fewshot=options.num_fewshot
     ):
-        print(path)
+        _say(str(path))
     return 0
 
 
-def _listed(text: str | None) -> list[str]:
-    return [part.strip() for part in (text or "").split(",") if part.strip()]
-
-
 def _json_object(name: str, text: str | None) -> dict[str, Any]:
+    if text is None:
+        return {}
     try:
-        value = json.loads(text or "{}")
+        value = json.loads(text, parse_constant=_refuse_constant)
     except ValueError as error:
-        raise ValueError(f"{name} is {text!r}, which is not JSON: {error}") from error
+        raise ValueError(f"{name} is {shown(text)}, which is not JSON: {error}") from error
+    except RecursionError as error:
+        raise ValueError(f"{name} is {shown(text)}: it is nested too deeply") from error
     if not isinstance(value, dict):
-        raise ValueError(f"{name} is {text!r}: it must be a JSON object, {{...}}")
+        raise ValueError(f"{name} is {shown(text)}: it must be a JSON object, {{...}}")
     return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")
 
 
 def _convert(options: argparse.Namespace) -> int:
@@ -324,14 +279,14 @@ def _convert(options: argparse.Namespace) -> int:
     from yoco.loading import resolve_path
 
     written = convert(resolve_path(options.src), options.dst)
-    print(f"wrote {options.dst} ({written} layout)")
+    _say(f"wrote {options.dst} ({written} layout)")
     return 0
 
 
 def _list(options: argparse.Namespace) -> int:
     from evals.listing import listing
 
-    print(listing())
+    _say(listing())
     return 0
 
 
@@ -345,7 +300,7 @@ def _info(options: argparse.Namespace) -> int:
         dtype=options.dtype,
         chunk_size=options.chunk_size,
     )
-    print(json.dumps(info.to_dict(), indent=2) if options.json else info_text(info))
+    _say(json.dumps(info.to_dict(), indent=2) if options.json else info_text(info))
     return 0
 
 
@@ -359,6 +314,68 @@ def _run(arguments: Sequence[str]) -> int:
     sys.argv = ["lm_eval", *arguments]
     cli_evaluate()
     return 0
+
+
+@dataclass(frozen=True)
+class Command:
+    """A subcommand.
+
+    Attributes:
+        summary: what it does, in a few words.
+        add_arguments: gives a parser its arguments.
+        function: does it, and returns the exit status.
+    """
+
+    summary: str
+    add_arguments: Callable[[CommandParser], None]
+    function: Callable[[argparse.Namespace], int]
+
+
+COMMANDS = {
+    "demo": Command(
+        "draw a true heatmap of an embedded checkpoint, without a download",
+        command_arguments.add_demo,
+        _demo,
+    ),
+    "needle": Command(
+        "run needles in a haystack by length and depth, and draw a heatmap",
+        command_arguments.add_needle,
+        _needle,
+    ),
+    "nll": Command(
+        "score long documents by position, for one or more checkpoints",
+        command_arguments.add_nll,
+        _nll,
+    ),
+    "heatmap": Command(
+        "draw heatmaps from lm-eval's result files alone", command_arguments.add_heatmap, _heatmap
+    ),
+    "compare": Command(
+        "run benchmarks where results are missing, and compare the models",
+        command_arguments.add_compare,
+        _compare,
+    ),
+    "local-tasks": Command(
+        "write files of lm-eval's own tasks that read local data",
+        command_arguments.add_local_tasks,
+        _local_tasks,
+    ),
+    "convert": Command(
+        "rewrite a checkpoint as safetensors and config.json",
+        command_arguments.add_convert,
+        _convert,
+    ),
+    "list": Command(
+        "show our tasks, groups of tasks and embedded checkpoints",
+        command_arguments.add_list,
+        _list,
+    ),
+    "info": Command(
+        "show what a checkpoint is, and its memory and FLOPs by length",
+        command_arguments.add_info,
+        _info,
+    ),
+}
 
 
 if __name__ == "__main__":

@@ -38,6 +38,16 @@ def read_catalogue(folder: Path = YAML_FOLDER) -> list[Entry]:
     return sorted(entries, key=lambda entry: (entry.num_members is not None, entry.name))
 
 
+def default_settings(task: str, folder: Path = YAML_FOLDER) -> dict[str, str]:
+    """The settings that a task of our own has where the user asks for none, as its file has them.
+
+    Args:
+        task: the name of the task, and of its file.
+    """
+    text = (folder / f"{task}.yaml").read_text(encoding="utf-8")
+    return yaml.load(text, Loader=yaml.BaseLoader)["metadata"]
+
+
 def _entry(text: str) -> Entry | None:
     """What a file defines; None where it only holds what others include."""
     # this loader takes every value as text, so a !function is named and not imported
