@@ -82,6 +82,7 @@ class YOCOLM(TemplateLM):
             allow_nonfinite=arguments.allow_nonfinite,
         )
         self.chunk_size = arguments.chunk_size or CHUNK_SIZE[self.device.type]
+        self._chat_template_name: str | None = None
         handles.announce(
             self, pretrained=self.pretrained, tokenizer=self.text, max_length=self.max_length
         )
@@ -181,7 +182,18 @@ class YOCOLM(TemplateLM):
         self, chat_history: list[dict[str, str]], add_generation_prompt: bool = True
     ) -> str:
         """The prompt of a conversation."""
-        return render_chat(self.text, chat_history, add_generation_prompt=add_generation_prompt)
+        return render_chat(
+            self.text,
+            chat_history,
+            add_generation_prompt=add_generation_prompt,
+            name=self._chat_template_name,
+        )
+
+    def chat_template(self, chat_template: bool | str = False) -> str | None:
+        """The template that lm-eval records, and that conversations are rendered by from now on."""
+        found = super().chat_template(chat_template)
+        self._chat_template_name = chat_template if isinstance(chat_template, str) else None
+        return found
 
     # text and tokens
 

@@ -186,7 +186,7 @@ ONE_SIDED = (
 class Chat(LM):
     """Answers nothing; renders conversations by a template of Jinja's, as `hf` does."""
 
-    tokenizer_name = "chat"
+    tokenizer_name = "chat"  # pyright: ignore[reportAssignmentType]
 
     def __init__(self, template: str) -> None:
         super().__init__()
