@@ -3,39 +3,42 @@
 from __future__ import annotations
 
 import logging
+import math
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeVar
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import CacheHook, TemplateLM
 from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
-from more_itertools import constrained_batches
 from tqdm import tqdm
 
 import yoco
-from evals.chains import find_chains, score_chain, score_document
+from evals.chains import score_document
 from evals.chat import render_chat
 from evals.devices import device_here
 from evals.distributed import Processes
 from evals.encoding import NUM_AHEAD, RequestEncoder
+from evals.exit_status import fail_at_exit
 from evals.generation import GenerationOptions, Prompt, continue_prompts, options_of
+from evals.log_likelihoods import LogLikelihoods
 from evals.model_args import CHUNK_SIZE, ModelArguments, tokenizer_path
 from evals.model_keys import loaded_model_key
-from evals.reading_order import LOOKED_AT, code_points, sharing_order
+from evals.not_finite import NotFiniteRequests
+from evals.reading_order import LOOKED_AT, batches_of, code_points, sharing_order
 from evals.response_cache import claim
-from evals.scoring import Tokens, group_by_context, score_batch
+from evals.scoring import Tokens
 from tasks import handles
+from tasks.not_measured import NotMeasured
 from tasks.stated import check_bin, check_prompt
 from tasks.tokenizers import load_tokenizer
 from yoco.checkpoints import read_checkpoint
+from yoco.chunk_size import ChunkSize, one_line_where_memory_ends
 from yoco.loading import resolve_path
 
 logger = logging.getLogger(__name__)
-
-Item = TypeVar("Item")
 
 
 class YOCOLM(TemplateLM):
@@ -44,6 +47,9 @@ class YOCOLM(TemplateLM):
     Args:
         pretrained: folder of a checkpoint, or the name of an embedded one.
         options: the other `ModelArguments`.
+
+    Attributes:
+        not_measured: a line for each request whose logits were not finite.
 
     Raises:
         FileNotFoundError, ValueError: the checkpoint, the tokenizer or an argument is wrong; all
@@ -82,6 +88,9 @@ class YOCOLM(TemplateLM):
             allow_nonfinite=arguments.allow_nonfinite,
         )
         self.chunk_size = arguments.chunk_size or CHUNK_SIZE[self.device.type]
+        # the same, less where memory runs out
+        self.chunks = ChunkSize(self.chunk_size)
+        self.not_measured: list[str] = []
         self._chat_template_name: str | None = None
         handles.announce(
             self, pretrained=self.pretrained, tokenizer=self.text, max_length=self.max_length
@@ -222,7 +231,7 @@ class YOCOLM(TemplateLM):
                 request.doc, request.idx, pair, num_context=num_context, num_scored=num_scored
             )
             encoded.append((pair, context, scored))
-        return self._loglikelihood_tokens(encoded, disable_tqdm=disable_tqdm)
+        return self._loglikelihood_tokens(encoded, disable_tqdm=disable_tqdm, instances=requests)
 
     def _encode_pair(  # pyright: ignore[reportIncompatibleMethodOverride]
         self, context: str, continuation: str
@@ -235,6 +244,8 @@ class YOCOLM(TemplateLM):
         disable_tqdm: bool = False,
         **kwargs: Any,
     ) -> list[tuple[float, bool]]:
+        instances: Sequence[Any] = kwargs.get("instances") or [None] * len(requests)
+        not_finite = NotFiniteRequests(instances)
         results: dict[int, tuple[float, bool]] = {}
         pairs = []
         for index, (_, context, continuation) in enumerate(requests):
@@ -246,31 +257,25 @@ class YOCOLM(TemplateLM):
                 results[index] = (0.0, True)
             pairs.append(pair)
         scored = [index for index in range(len(pairs)) if index not in results]
-
-        def record(scores: list[tuple[int, float, bool]], places: Sequence[int]) -> None:
-            for place, log_likelihood, is_greedy in scores:
-                index = places[place]
-                results[index] = (log_likelihood, is_greedy)
-                key = requests[index][0]
-                if key is not None:
-                    self.cache_hook.add_partial("loglikelihood", key, results[index])
-
-        chains, others = find_chains(
-            [pairs[index] for index in scored], longer_than=self.chunk_size
-        )
-        apart = [scored[place] for place in others]
-        questions = group_by_context([pairs[index] for index in apart])
-        total = sum(each.num_tokens for each in [*chains, *questions])
-        with self._progress("log-likelihoods", total, disable_tqdm) as bar:
-            for chain in chains:
-                scores = score_chain(
-                    self.model, chain, chunk_size=self.chunk_size, on_read=bar.update
-                )
-                record(scores, scored)
+        plan = LogLikelihoods([pairs[index] for index in scored], chain_longer_than=self.chunk_size)
+        with (
+            one_line_where_memory_ends(),
+            self._progress("log-likelihoods", plan.num_tokens, disable_tqdm) as bar,
+        ):
             reader = self._prompt_reader()
-            for batch in self._batches(questions, lambda question: question.num_tokens):
-                scores = score_batch(reader, batch, on_read=bar.update)
-                record(scores, apart)
+            for scores in plan.scored(reader, most=self.batch_size, on_read=bar.update):
+                for place, log_likelihood, is_greedy in scores:
+                    index = scored[place]
+                    results[index] = (log_likelihood, is_greedy)
+                    key = requests[index][0]
+                    if math.isnan(log_likelihood):
+                        context, continuation = pairs[index]
+                        read = np.concatenate((context, continuation[:-1]))
+                        not_finite.add(index, read, len(context) - 1)
+                    elif key is not None:
+                        self.cache_hook.add_partial("loglikelihood", key, results[index])
+            del reader
+        self._close(not_finite)
         return [results[index] for index in range(len(pairs))]
 
     def loglikelihood_rolling(
@@ -284,9 +289,13 @@ class YOCOLM(TemplateLM):
             self.tok_encode(handles.expand(request.args[-1]), add_special_tokens=False)
             for request in self._tokenising(requests, disable_tqdm)
         ]
+        not_finite = NotFiniteRequests(requests)
         results = []
-        with self._progress("rolling", sum(map(len, documents)), disable_tqdm) as bar:
-            for request, document in zip(requests, documents, strict=True):
+        with (
+            one_line_where_memory_ends(),
+            self._progress("rolling", sum(map(len, documents)), disable_tqdm) as bar,
+        ):
+            for index, (request, document) in enumerate(zip(requests, documents, strict=True)):
                 windows = get_rolling_token_windows(
                     token_list=document,
                     prefix_token=self.prefix_token_id,
@@ -295,16 +304,22 @@ class YOCOLM(TemplateLM):
                 )
                 total = 0.0
                 for context, continuation in map(make_disjoint_window, windows):
+                    window = np.asarray([*context, *continuation], np.int32)
                     total += score_document(
                         self.model,
-                        np.asarray([*context, *continuation], np.int32),
+                        window,
                         first_scored=len(context),
-                        chunk_size=self.chunk_size,
+                        chunk_size=self.chunks,
                         on_read=bar.update,
                     )
+                    if math.isnan(total):
+                        not_finite.add(index, window[:-1], len(context) - 1)
+                        break
                 # releases after 0.4.13 give ("", text) and want a pair
                 results.append(total if len(request.args) == 1 else (total, False))
-                self.cache_hook.add_partial("loglikelihood_rolling", request.args, results[-1])
+                if not math.isnan(total):
+                    self.cache_hook.add_partial("loglikelihood_rolling", request.args, results[-1])
+        self._close(not_finite)
         return results
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
@@ -324,10 +339,13 @@ class YOCOLM(TemplateLM):
             [code_points(handles.expanded_beginning(p, LOOKED_AT.stop)) for _, p, _ in waiting],
         )
         waiting = [waiting[place] for place in order]
-        reader = self._prompt_reader()
+        not_finite = NotFiniteRequests(requests)
         results: dict[int, str] = {}
         num_read, shown_s = 0, time.perf_counter()
-        with self._progress("generation", len(requests), disable_tqdm, unit="prompt") as bar:
+        with (
+            one_line_where_memory_ends(),
+            self._progress("generation", len(requests), disable_tqdm, unit="prompt") as bar,
+        ):
 
             def on_read(num_tokens: int) -> None:
                 nonlocal num_read, shown_s
@@ -343,10 +361,22 @@ class YOCOLM(TemplateLM):
                     self.cache_hook.add_partial("generate_until", requests[index].args, text)
                 bar.update(len(texts))
 
-            batches = self._batches(
-                self._prompts(requests, waiting), lambda prompt: len(prompt.tokens)
+            batches = batches_of(
+                self._prompts(requests, waiting),
+                lambda prompt: len(prompt.tokens),
+                chunk_size=self.chunks,
+                most=self.batch_size,
             )
-            continue_prompts(reader, self.text, batches, on_read=on_read, on_texts=on_texts)
+            continue_prompts(
+                self._prompt_reader(),
+                self.text,
+                batches,
+                on_read=on_read,
+                on_texts=on_texts,
+                on_not_finite=not_finite.add,
+            )
+        for index, reason in self._close(not_finite).items():
+            results[index] = NotMeasured(reason)
         return [results[index] for index in range(len(requests))]
 
     def _prompts(
@@ -365,17 +395,22 @@ class YOCOLM(TemplateLM):
                 tokens = np.asarray([self.prefix_token_id], np.int32)
             yield Prompt(index, tokens, options)
 
-    def _batches(
-        self, items: Iterable[Item], num_tokens: Callable[[Item], int]
-    ) -> Iterator[tuple[Item, ...]]:
-        """What is run together: as many as fit one chunk, in order; a longer one stands alone."""
-        return constrained_batches(
-            items, self.chunk_size, self.batch_size, num_tokens, strict=False
-        )
+    def _close(self, not_finite: NotFiniteRequests) -> dict[int, str]:
+        """Says which requests of a call were not measured, and why, by their index.
+
+        Raises:
+            NotFiniteError: some are of tasks that would take that for an answer.
+        """
+        reasons = not_finite.reasons(self.model, self.chunks)
+        if reasons:
+            self.not_measured += reasons.values()
+            fail_at_exit()
+            not_finite.refuse_those_of_others(reasons)
+        return reasons
 
     def _prompt_reader(self) -> yoco.PromptReader:
         """A reader for the prompts of one call, whose memory goes with it."""
-        return yoco.prompt_reader(self.model, chunk_size=self.chunk_size, share=self.share)
+        return yoco.prompt_reader(self.model, chunk_size=self.chunks, share=self.share)
 
     # progress
 

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 
 import yoco
-from evals.scoring import Tokens, to_device
-from yoco import YOCO, OnRead, Rows
+from evals.scoring import Score, Tokens, to_device
+from yoco import YOCO, ChunkSize, OnRead, Rows
+from yoco.prefill import untold
 
 
 @dataclass(frozen=True)
@@ -90,40 +91,56 @@ def _prefix_hashes(context: Tokens, continuation: Tokens) -> tuple[bytes, bytes]
 
 
 def score_chain(
-    model: YOCO, chain: Chain, *, chunk_size: int, on_read: OnRead
-) -> list[tuple[int, float, bool]]:
-    """Scores every request of a chain in one pass.
-
-    Returns:
-        (index of the request, log-likelihood in nats, whether greedy decoding would give it).
-    """
+    model: YOCO, chain: Chain, *, chunk_size: int | ChunkSize, on_read: OnRead
+) -> list[Score]:
+    """Scores every request of a chain in one pass."""
     first_scored = chain.spans[0][1]
-    parts = [
-        (log_probs.cpu(), greedy.cpu())
-        for log_probs, greedy in document_log_probs(
-            model,
-            chain.tokens,
-            first_scored=first_scored,
-            chunk_size=chunk_size,
-            on_read=on_read,
-        )
-    ]
-    log_probs = torch.cat([part for part, _ in parts]).double()
-    greedy = torch.cat([part for _, part in parts])
+    log_probs, greedy = _document(model, chain.tokens, first_scored, chunk_size, on_read)
+    is_bad = log_probs.isnan()
+    if is_bad[-1]:
+        # K or V is not finite, which within a chunk also shows before the token it comes from
+        inputs = torch.from_numpy(chain.tokens[:-1].astype(np.int64))
+        origin = yoco.find_origin(model, inputs, first_row=first_scored - 1, chunk_size=chunk_size)
+        num_good = 0 if origin is None else origin.position - (first_scored - 1)
+        if num_good > int(is_bad.long().argmax()):
+            before = chain.tokens[: first_scored + num_good]
+            log_probs[:num_good], greedy[:num_good] = _document(
+                model, before, first_scored, chunk_size, untold
+            )
     results = []
     for index, start, stop in chain.spans:
         span = slice(start - first_scored, stop - first_scored)
-        results.append((index, float(log_probs[span].sum()), bool(greedy[span].all())))
+        results.append(Score(index, float(log_probs[span].sum()), bool(greedy[span].all())))
     return results
 
 
+def _document(
+    model: YOCO,
+    tokens: Tokens,
+    first_scored: int,
+    chunk_size: int | ChunkSize,
+    on_read: OnRead,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """`document_log_probs` of all scored tokens on the CPU, in float64."""
+    log_probs = torch.full((len(tokens) - first_scored,), float("nan"), dtype=torch.float64)
+    greedy = torch.zeros(len(log_probs), dtype=torch.bool)
+    done = 0
+    for part, greedy_of_part in document_log_probs(
+        model, tokens, first_scored=first_scored, chunk_size=chunk_size, on_read=on_read
+    ):
+        stop = done + len(part)
+        log_probs[done:stop], greedy[done:stop] = part.cpu(), greedy_of_part.cpu()
+        done = stop
+    return log_probs, greedy
+
+
 def document_log_probs(
-    model: YOCO, tokens: Tokens, *, first_scored: int, chunk_size: int, on_read: OnRead
+    model: YOCO, tokens: Tokens, *, first_scored: int, chunk_size: int | ChunkSize, on_read: OnRead
 ) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
     """Log-probability of every token of a document behind those before it, in one pass.
 
     Each chunk's rows go through the cross-decoder as soon as its K and V are there, so nothing
-    but the KV cache grows with the document.
+    but the KV cache grows with the document. Where K or V are not finite nothing more is read.
 
     Args:
         tokens: (T,), T above first_scored.
@@ -132,7 +149,8 @@ def document_log_probs(
 
     Yields:
         For each chunk that predicts scored tokens, in order, their log-probabilities (R,) float32
-        in nats, and whether each is the most probable token (R,) bool; on the model's device.
+        in nats, NaN where they were formed of what is not finite, and whether each is the most
+        probable token (R,) bool; on the model's device.
     """
     inputs = torch.from_numpy(tokens[:-1].astype(np.int64))
     context = yoco.new_context(model, len(inputs))
@@ -144,14 +162,29 @@ def document_log_probs(
                 model, [Rows(context, hidden[first - start :], range(first, stop))]
             )
             targets = to_device(model, tokens[first + 1 : stop + 1])
-            yield yoco.score(model, outputs, targets)
+            log_probs, greedy = yoco.score(model, outputs, targets)
+            bad_position = yoco.first_not_finite([context])[0]
+            if bad_position is not None:
+                log_probs = log_probs.clone()
+                log_probs[max(bad_position - first, 0) :] = float("nan")
+            yield log_probs, greedy
+            if bad_position is not None:
+                on_read(len(inputs) - start)
+                return
         on_read(len(hidden))
 
 
 def score_document(
-    model: YOCO, tokens: Tokens, *, first_scored: int, chunk_size: int, on_read: OnRead
+    model: YOCO,
+    tokens: Tokens,
+    *,
+    first_scored: int,
+    chunk_size: int | ChunkSize,
+    on_read: OnRead,
 ) -> float:
     """Log-likelihood in nats of tokens[first_scored:] behind tokens[:first_scored], in one pass.
+
+    NaN where it was formed of what is not finite.
 
     Args: as `document_log_probs`.
     """

@@ -8,11 +8,14 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
 
 import yoco
 from evals.scoring import Tokens, read_prompts
-from yoco import YOCO, OnRead, PromptReader, Rows, Sampling
+from yoco import YOCO, NotEnoughMemory, OnRead, PromptReader, Rows, Sampling
+from yoco.not_finite import packs_spoil_each_other
+from yoco.prefill import untold
 
 if TYPE_CHECKING:
     from tasks.tokenizers import Tokenizer
@@ -103,6 +106,7 @@ def continue_prompts(
     *,
     on_read: OnRead,
     on_texts: Callable[[list[tuple[int, str]]], object],
+    on_not_finite: Callable[[int, Tokens, int], object],
 ) -> None:
     """Continues prompts, each up to its first stop string; those that share text side by side.
 
@@ -111,31 +115,89 @@ def continue_prompts(
             chunk. If it raises ValueError, those before are continued first.
         on_read: told how many more tokens of the prompts are in their contexts.
         on_texts: told (index, text) of the prompts that were continued together, at once.
+        on_not_finite: told the index of a prompt that has no text, since its logits are not
+            finite, the tokens that were read for it, and the position of its first row.
     """
     waiting: list[tuple[Prompt, Rows]] = []
 
     def finish() -> None:
-        if waiting:
-            prompts, rows = zip(*waiting, strict=True)
-            waiting.clear()
-            on_texts(_continue(reader.model, tokenizer, prompts, rows))
+        if not waiting:
+            return
+        prompts, rows = zip(*waiting, strict=True)
+        waiting.clear()
+        ids, bad = _continue(reader.model, tokenizer, prompts, rows)
+        if bad and len(prompts) > 1 and packs_spoil_each_other(reader.model):
+            del rows
+            for place in list(bad):
+                alone, still_bad = _continue_alone(reader, tokenizer, prompts[place])
+                ids[place] = alone
+                if not still_bad:
+                    bad.remove(place)
+        for place in bad:
+            tokens = prompts[place].tokens
+            read = np.asarray([*tokens, *ids[place]], np.int32)
+            on_not_finite(prompts[place].index, read, len(tokens) - 1)
+        on_texts(
+            [
+                (prompt.index, _text_of(tokenizer, prompt.options, ids[place]))
+                for place, prompt in enumerate(prompts)
+                if place not in bad
+            ]
+        )
+
+    def read(batch: Sequence[Prompt]) -> bool:
+        try:
+            # no name holds the rows, so that they go when they are finished
+            waiting.extend(
+                zip(
+                    batch,
+                    read_prompts(
+                        reader,
+                        [prompt.tokens for prompt in batch],
+                        extra_capacity=[prompt.options.max_new_tokens for prompt in batch],
+                        on_read=on_read,
+                        before_release=finish,
+                    ),
+                    strict=True,
+                )
+            )
+        except NotEnoughMemory:
+            if len(batch) == 1:
+                raise
+            return False
+        return True
+
+    def read_and_finish(batch: Sequence[Prompt]) -> None:
+        if read(batch):
+            if len(batch) > 1 or len(waiting) >= SIDE_BY_SIDE:
+                finish()
+            return
+        # what is kept for others goes before half of the prompts are tried
+        finish()
+        reader.release()
+        middle = len(batch) // 2
+        for half in (batch[:middle], batch[middle:]):
+            read_and_finish(half)
+            finish()
 
     for batch in _until_error(batches, finish):
-        # no name holds the rows, so that they go when they are finished
-        waiting += zip(
-            batch,
-            read_prompts(
-                reader,
-                [prompt.tokens for prompt in batch],
-                extra_capacity=[prompt.options.max_new_tokens for prompt in batch],
-                on_read=on_read,
-                before_release=finish,
-            ),
-            strict=True,
-        )
-        if len(batch) > 1 or len(waiting) >= SIDE_BY_SIDE:
-            finish()
+        read_and_finish(batch)
     finish()
+
+
+def _continue_alone(
+    reader: PromptReader, tokenizer: Tokenizer, prompt: Prompt
+) -> tuple[list[int], bool]:
+    """The new tokens of a prompt that has nothing beside it, and whether it is still bad."""
+    alone = yoco.prompt_reader(reader.model, chunk_size=reader.chunk_size, share=False)
+    rows = read_prompts(
+        alone,
+        [prompt.tokens],
+        extra_capacity=[prompt.options.max_new_tokens],
+        on_read=untold,
+    )
+    ids, bad = _continue(reader.model, tokenizer, [prompt], rows)
+    return ids[0], bool(bad)
 
 
 def _until_error(
@@ -151,22 +213,24 @@ def _until_error(
 
 def _continue(
     model: YOCO, tokenizer: Tokenizer, prompts: Sequence[Prompt], rows: Sequence[Rows]
-) -> list[tuple[int, str]]:
+) -> tuple[list[list[int]], list[int]]:
+    """The new tokens of each prompt, and the places of those whose logits are not finite."""
     options = [prompt.options for prompt in prompts]
-    tokens = yoco.generate(
+    bad: list[int] = []
+    ids = yoco.generate(
         model,
         rows,
         max_new_tokens=[option.max_new_tokens for option in options],
         sampling=[option.sampling for option in options],
         is_finished=_finisher(tokenizer, options),
+        on_not_finite=lambda place, _: bad.append(place),
     )
-    texts = [
-        postprocess_generated_text(
-            tokenizer.decode(_before(ids, _stop_ids(tokenizer, option))), list(option.until), None
-        )
-        for ids, option in zip(tokens, options, strict=True)
-    ]
-    return [(prompt.index, text) for prompt, text in zip(prompts, texts, strict=True)]
+    return ids, bad
+
+
+def _text_of(tokenizer: Tokenizer, options: GenerationOptions, ids: list[int]) -> str:
+    text = tokenizer.decode(_before(ids, _stop_ids(tokenizer, options)))
+    return postprocess_generated_text(text, list(options.until), None)
 
 
 def _stop_ids(tokenizer: Tokenizer, options: GenerationOptions) -> set[int]:

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar
 
 import numpy as np
 import torch
 
+from yoco import ChunkSize
 from yoco.common_spans import window_hashes
+
+Item = TypeVar("Item")
 
 # What is looked at of a prompt, behind a preamble that all prompts of a task may have.
 LOOKED_AT = slice(2_048, 8_192)
@@ -51,3 +55,29 @@ def _least_hash(values: np.ndarray) -> int | None:
 def code_points(text: str) -> np.ndarray:
     """The characters of a text as integers."""
     return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+
+
+def batches_of(
+    items: Iterable[Item],
+    num_tokens: Callable[[Item], int],
+    *,
+    chunk_size: ChunkSize,
+    most: int | None,
+) -> Iterator[tuple[Item, ...]]:
+    """What is run together, in order: as many as fit one chunk; a longer one stands alone.
+
+    Args:
+        chunk_size: as it is when a batch is made.
+        most: items of a batch; None for any number.
+    """
+    batch: list[Item] = []
+    total = 0
+    for item in items:
+        size = num_tokens(item)
+        if batch and (total + size > chunk_size.tokens or len(batch) == most):
+            yield tuple(batch)
+            batch, total = [], 0
+        batch.append(item)
+        total += size
+    if batch:
+        yield tuple(batch)

@@ -7,16 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 import torch
 
 import yoco
 from evals.reading_order import sharing_order
-from yoco import YOCO, Context, OnRead, PromptReader, Rows
+from yoco import YOCO, Context, NotEnoughMemory, OnRead, PromptReader, Rows
+from yoco.not_finite import packs_spoil_each_other
+from yoco.prefill import untold
 from yoco.sharing import BeforeRelease, unused
 
 Tokens = np.ndarray  # int32, one dimension
+
+
+class Score(NamedTuple):
+    """What one request gets.
+
+    Attributes:
+        index: of the request.
+        log_likelihood: in nats; NaN where it was formed of logits, K or V that are not finite.
+        is_greedy: whether greedy decoding would give the continuation.
+    """
+
+    index: int
+    log_likelihood: float
+    is_greedy: bool
 
 
 @dataclass
@@ -69,6 +86,9 @@ def read_prompts(
 
     Returns:
         For each prompt its context and last row, valid as `PromptReader.read` says.
+
+    Raises:
+        NotEnoughMemory: the prompts do not fit together, or one does not fit.
     """
     if len(prompts) == 1:
         tokens = torch.from_numpy(prompts[0].astype(np.int64))
@@ -82,7 +102,7 @@ def read_prompts(
         yoco.new_context(model, length + extra)
         for length, extra in zip(lengths, extra_capacity, strict=True)
     ]
-    hidden = yoco.extend(model, contexts, [to_device(model, prompt) for prompt in prompts])
+    hidden = _read_packed(reader, contexts, prompts)
     on_read(sum(lengths))
     last = [x[-1:] for x in hidden.split(lengths)]
     return [
@@ -90,21 +110,77 @@ def read_prompts(
     ]
 
 
+def _read_packed(
+    reader: PromptReader, contexts: Sequence[Context], texts: Sequence[Tokens]
+) -> torch.Tensor:
+    """Hidden states of texts that are read into their contexts in one pass.
+
+    Where memory runs out, what the reader keeps for later goes, and they are read one by one.
+    """
+    model = reader.model
+    try:
+        return yoco.extend(model, contexts, [to_device(model, text) for text in texts])
+    except Exception as error:
+        reader.chunk_size.shrink(error, sum(map(len, texts)))
+    reader.release()
+    parts = []
+    for context, text in zip(contexts, texts, strict=True):
+        tokens = torch.from_numpy(text.astype(np.int64))
+        chunks = yoco.prefill(model, context, tokens, chunk_size=reader.chunk_size)
+        parts += [hidden for _, hidden in chunks]
+    return torch.cat(parts)
+
+
 def to_device(model: YOCO, tokens: Tokens) -> torch.Tensor:
     """Tokens (T,) int64 on the model's device."""
     return torch.from_numpy(tokens.astype(np.int64)).to(model.device)
 
 
-def score_batch(
-    reader: PromptReader, batch: Sequence[Question], *, on_read: OnRead
-) -> list[tuple[int, float, bool]]:
+def score_batch(reader: PromptReader, batch: Sequence[Question], *, on_read: OnRead) -> list[Score]:
     """Scores every continuation of a batch of questions.
+
+    Where the memory is too little for the batch, its halves are scored one after the other.
 
     Args: as `read_prompts`.
 
-    Returns:
-        (index of the request, log-likelihood in nats, whether greedy decoding would give it).
+    Raises:
+        NotEnoughMemory: it is too little for a single question.
     """
+    try:
+        scores = _score_packed(reader, batch, on_read=on_read)
+    except NotEnoughMemory:
+        if len(batch) == 1:
+            raise
+        scores = None
+    if scores is None:
+        reader.release()
+        middle = len(batch) // 2
+        return [
+            *score_batch(reader, batch[:middle], on_read=on_read),
+            *score_batch(reader, batch[middle:], on_read=on_read),
+        ]
+    if len(scores) == 1 or not packs_spoil_each_other(reader.model):
+        return scores
+    return [
+        score if not np.isnan(score.log_likelihood) else _score_alone(reader, batch, score.index)
+        for score in scores
+    ]
+
+
+def _score_alone(reader: PromptReader, batch: Sequence[Question], index: int) -> Score:
+    """One request of a batch, with nothing packed beside it."""
+    reader = yoco.prompt_reader(reader.model, chunk_size=reader.chunk_size, share=False)
+    for question in batch:
+        for each, tokens in question.continuations:
+            if each == index:
+                alone = Question(question.context, [(index, tokens)])
+                return _score_packed(reader, [alone], on_read=untold)[0]
+    raise AssertionError(index)
+
+
+def _score_packed(
+    reader: PromptReader, batch: Sequence[Question], *, on_read: OnRead
+) -> list[Score]:
     model = reader.model
     contexts = read_prompts(
         reader,
@@ -116,7 +192,7 @@ def score_batch(
     rows = [*contexts]
     if forks:
         lengths = [len(tokens) for tokens in fork_tokens]
-        hidden = yoco.extend(model, forks, [to_device(model, tokens) for tokens in fork_tokens])
+        hidden = _read_packed(reader, forks, fork_tokens)
         on_read(sum(lengths))
         for fork, x in zip(forks, hidden.split(lengths), strict=True):
             rows.append(Rows(fork, x, range(fork.length - len(x), fork.length)))
@@ -124,23 +200,28 @@ def score_batch(
 
     # the row behind a context predicts the first token of each of its continuations
     picked, targets, spans = [], [], []
-    next_row = len(batch)
+    next_row, next_fork = len(batch), len(batch)
     for row, question in enumerate(batch):
         for index, tokens in question.continuations:
             picked += [row, *range(next_row, next_row + len(tokens) - 1)]
             next_row += len(tokens) - 1
             targets.append(tokens)
-            spans.append((index, len(tokens)))
+            # all that it was formed of is in the context, or in its fork
+            spans.append((index, len(tokens), next_fork if len(tokens) > 1 else row))
+            next_fork += len(tokens) > 1
     log_probs, greedy = yoco.score(
         model, outputs[picked], to_device(model, np.concatenate(targets))
     )
-    lengths = [length for _, length in spans]
-    return [
-        (index, float(log_prob.double().sum()), bool(is_greedy.all()))
-        for (index, _), log_prob, is_greedy in zip(
-            spans, log_probs.cpu().split(lengths), greedy.cpu().split(lengths), strict=True
-        )
-    ]
+    lengths = [length for _, length, _ in spans]
+    parts = zip(log_probs.cpu().split(lengths), greedy.cpu().split(lengths), strict=True)
+    bad_positions = yoco.first_not_finite([each.context for each in rows])
+    scores = []
+    for (index, _, place), (log_prob, is_greedy) in zip(spans, parts, strict=True):
+        if bad_positions[place] is None:
+            scores.append(Score(index, float(log_prob.double().sum()), bool(is_greedy.all())))
+        else:
+            scores.append(Score(index, float("nan"), False))
+    return scores
 
 
 def _fork_longer(

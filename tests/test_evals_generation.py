@@ -65,6 +65,10 @@ def test_sampling_without_a_temperature_is_refused() -> None:
         options(do_sample=True)
 
 
+def no_text(index: int, tokens: object, first_row: int) -> None:
+    raise AssertionError(f"the logits of prompt {index} are finite")
+
+
 def batches_of(random_tokens: Callable[..., Tensor]) -> list[list[Prompt]]:
     """20 long prompts with one text, one with another, and a batch of short ones."""
     text, other = random_tokens(400), random_tokens(350, seed=1)
@@ -92,6 +96,7 @@ def test_continuations_are_those_of_each_prompt_alone(
             batches,
             on_read=told.append,
             on_texts=groups.append,
+            on_not_finite=no_text,
         )
         return groups
 
@@ -122,6 +127,7 @@ def test_what_waits_is_answered_before_a_prompt_is_refused(
             refused(),
             on_read=lambda _: None,
             on_texts=groups.append,
+            on_not_finite=no_text,
         )
     assert [index for group in groups for index, _ in group] == [0, 1, 2, 3, 4]
 
@@ -138,6 +144,7 @@ def test_a_cache_goes_before_another_is_made(
         batches,
         on_read=lambda _: None,
         on_texts=groups.append,
+        on_not_finite=no_text,
     )
     assert sum(map(len, groups)) == len(batches)
     # a cache, and a quarter of it; a chunk or some tokens of answers

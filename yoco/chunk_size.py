@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -40,6 +41,21 @@ def out_of_memory(doing: str) -> NotEnoughMemory:
     return NotEnoughMemory(
         f"memory ran out while {doing}, in the smallest pieces: give {LESS_MEMORY}"
     )
+
+
+@contextmanager
+def one_line_where_memory_ends() -> Iterator[None]:
+    """Within it, an allocation that fails and has nothing to fall back on ends in one line.
+
+    Raises:
+        NotEnoughMemory: one did.
+    """
+    try:
+        yield
+    except Exception as error:
+        if not ran_out_of_memory(error):
+            raise
+        raise out_of_memory("prompts were read and answered") from error
 
 
 class ChunkSize:

@@ -34,6 +34,16 @@ class Origin:
     parameter: str | None = None
 
 
+def packs_spoil_each_other(model: YOCO) -> bool:
+    """Whether what is not finite in one packed sequence may show in the others.
+
+    Attention runs sequence by sequence; the scan over the memories of retention multiplies those
+    of other sequences by zero, which a NaN survives.
+    """
+    is_retention = model.config.sliding_window is None
+    return is_retention and model.kernels.names["retention"] not in ("reference", "chunked")
+
+
 @torch.inference_mode()
 def find_origin(
     model: YOCO, tokens: Tensor, *, first_row: int, chunk_size: int | ChunkSize
