@@ -1,13 +1,20 @@
 """Whose results a samples file holds, and which files count: of each task of a model the newest."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 from heatmaps.models import ModelRun, by_model, model_run, settings_note
-from heatmaps.result_files import SamplesFile, find_sample_files, read_results
+from heatmaps.printable import brief
+from heatmaps.result_files import (
+    SamplesFile,
+    counted,
+    find_sample_files,
+    of_task,
+    read_results,
+)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,6 +61,22 @@ def run_files(files: Iterable[SamplesFile]) -> list[RunFile]:
             RunFile(samples=file, content=content, model=model_run(content, file.path.resolve()))
         )
     return found
+
+
+def notes_on_count(run: RunFile, found: int) -> Iterator[str]:
+    """What is odd about how many documents a samples file holds.
+
+    Args:
+        found: documents in it.
+    """
+    counts = of_task(run.content, "n-samples", run.samples.task)
+    expected = counts.get("effective") if isinstance(counts, dict) else None
+    if isinstance(expected, int) and expected != found:
+        held = f"{found:,} of the" if found < expected else f"{counted(found, 'sample')}, not the"
+        yield (
+            f"{brief(run.samples.path.name)} holds {held} "
+            f"{counted(min(expected, 2**53), 'sample')} that its results file counts"
+        )
 
 
 def newest_files(

@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping
+from math import isnan
 from pathlib import Path
 from reprlib import Repr
 from typing import Any
@@ -89,6 +90,19 @@ def fraction(value: Any, what: str) -> float:
     # NaN is not within either
     if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= 1:
         raise ValueError(f"{what} is {shortened(value)}; it must be a number from 0 to 1")
+    return float(value)
+
+
+def finite_number(value: Any, what: str) -> float | None:
+    """The value, which a file gives for `what`; None where it says by null or NaN that it has none.
+
+    Raises:
+        ValueError: it is something else than a number that can be counted with.
+    """
+    if value is None or (isinstance(value, float) and isnan(value)):
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > _GREATEST:
+        raise ValueError(f"{what} is {shortened(value)}; it must be a finite number")
     return float(value)
 
 

@@ -74,3 +74,21 @@ def test_tokens_of_two_tokenizers_are_compared_by_bytes(tmp_path: Path) -> None:
     assert curves[0].average[-1] == pytest.approx(1180 / math.log(2) / (3 * 511))
     (note,) = frame.attrs["notes"]
     assert "in bits a byte" in note and "one position is not the same place in the text" in note
+
+
+def test_more_bins_than_can_be_drawn_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame = frame_of(tmp_path, {"m": [sample(), sample(1)]})
+    monkeypatch.setattr("heatmaps.likelihood.curves.MAX_PLACES", 7)
+    with pytest.raises(ValueError, match="m: 4 bins of 2 documents are more than can be drawn"):
+        curves_of(frame)
+
+
+def test_sums_of_large_sizes_do_not_overflow(tmp_path: Path) -> None:
+    samples = [sample(number, num_bytes=[2**53] * 4) for number in range(3)]
+    frame = frame_of(tmp_path, {"m": samples})
+    frame["num_bytes"] = 2**62
+    frame.loc[0, "tokenizer_sha256"] = "another"
+    (curve,) = curves_of(frame)
+    assert curve.unit == "bits a byte" and (curve.mean > 0).all() and (curve.average > 0).all()

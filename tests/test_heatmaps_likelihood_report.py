@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import xml.etree.ElementTree
 from pathlib import Path
 
 import pandas as pd
@@ -40,3 +42,22 @@ def test_the_report(tmp_path: Path) -> None:
     files = [newest_files(label, paths) for label, paths in models]
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "new" / "p.csv"), read_nll(files))
     assert text.endswith(f"wrote {tmp_path}/new/p.png\nwrote {tmp_path}/new/p.csv")
+
+
+def test_no_document_was_measured(tmp_path: Path) -> None:
+    write_run(tmp_path / "m", [sample(nats=(math.nan, 1.0))])
+    message = r"in the results of mine: mine, yoco_nll: 1 of 1 document not measured \(logits not"
+    with pytest.raises(ValueError, match=message):
+        write_nll([("mine", [tmp_path])], tmp_path / "p.png")
+    assert not (tmp_path / "p.png").exists()
+
+
+def test_names_of_any_kind(tmp_path: Path) -> None:
+    samples = [sample(0, "=1+1\x1b[2J"), sample(1, "b" * 10_000)]
+    write_run(tmp_path / "m", samples)
+    models = [("n" * 10_000 + "\x1b[2J$x$", [tmp_path])]
+    text = write_nll(models, tmp_path / "p.svg", tmp_path / "p.csv")
+    assert "\x1b" not in text and max(map(len, text.splitlines())) < 300
+    xml.etree.ElementTree.parse(tmp_path / "p.svg")
+    frame = pd.read_csv(tmp_path / "p.csv")
+    assert set(frame["document"]) == {"'=1+1\\x1b[2J", "b" * 10_000}

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
-from likelihood_samples import EARLY, LATE, read, write_run
+from likelihood_samples import EARLY, LATE, frame_of, read, write_run
 from result_samples import position_sample as sample
 
 from heatmaps.likelihood.samples import COLUMNS
@@ -57,8 +58,14 @@ def test_results_without_any_document(tmp_path: Path) -> None:
     [
         ({"nats_by_position": [[63, 1.0]]}, "nats_by_position has not one entry for each of the d"),
         ({"nats_by_position": 3.0}, "nats_by_position has not one entry for each of the document"),
-        (sample(nats=(1.0, math.inf)), r"bin 1 is \[64, inf\]; it must be tokens and finite nats"),
-        ({"nats_by_position": [[63, 1.0], [64, None], [1], 5]}, r"bin 1 is \[64, None\]"),
+        (sample(nats=(1.0, math.inf)), "nats of bin 1 is inf; it must be a finite number"),
+        (
+            {"nats_by_position": [[63, 1.0], [64, 10**400], [1, 1], [1, 1]]},
+            "nats of bin 1 is 1000.*; it must be a finite number",
+        ),
+        (sample(nats=(1.0, True)), "nats of bin 1 is True; it must be a finite number"),
+        ({"nats_by_position": [[63, 1.0], [64, 2.0], [1], 5]}, r"bin 2 is \[1\]; it must be tok"),
+        (sample(tokenizer_sha256="other"), "its document is in the tokens of another tokenizer"),
         ({"doc_id": None}, "doc_id is None; it must be a whole number"),
         (sample(edges_asked=None), "edges_asked is None; it must be a list of positions"),
         (
@@ -77,3 +84,39 @@ def test_a_line_that_cannot_be_right_is_named(
     path = write_run(tmp_path, [sample(1), {**sample(), **changes}])
     with pytest.raises(ValueError, match=rf"jsonl:2: {message}"):
         read(path)
+
+
+@pytest.mark.parametrize("nothing", [None, math.nan])
+def test_a_document_that_was_not_measured_is_left_out_and_named(
+    tmp_path: Path, nothing: Any
+) -> None:
+    broken = sample(1, "b.txt")
+    broken["nats_by_position"][2][1] = nothing
+    write_run(tmp_path, [sample(), broken, sample(2, "c.txt")])
+    frame = read(tmp_path)
+    assert set(frame["document"]) == {"a.txt", "c.txt"} and not any(map(math.isnan, frame["nats"]))
+    assert frame.attrs["notes"] == [
+        "mine, yoco_nll: 1 of 3 documents not measured (logits not finite) and left out: b.txt"
+    ]
+
+
+def test_documents_that_the_results_file_counts_and_that_are_not_there(tmp_path: Path) -> None:
+    path = write_run(tmp_path, [sample()])
+    content = {"config": {"model": "yoco"}, "n-samples": {"yoco_nll": {"effective": 3}}}
+    (tmp_path / f"results_{EARLY}.json").write_text(json.dumps(content))
+    assert read(tmp_path).attrs["notes"] == [
+        f"mine, yoco_nll: {path.name} holds 1 of the 3 samples that its results file counts"
+    ]
+
+
+def test_models_that_were_scored_on_other_documents_are_told(tmp_path: Path) -> None:
+    samples = {"m": [sample(), sample(1, "b.txt")], "n": [sample()], "o": [sample(3)]}
+    assert frame_of(tmp_path, samples).attrs["notes"] == [
+        "yoco_nll: m and n were not scored on the same documents (1 document in common): their "
+        "curves do not compare",
+        "yoco_nll: m and o were not scored on the same documents (1 document in common): their "
+        "curves do not compare",
+    ]
+    # Negative control.
+    same = {"p": [sample(), sample(1, "b.txt")], "q": [sample(), sample(1, "b.txt")]}
+    assert frame_of(tmp_path, same).attrs["notes"] == []

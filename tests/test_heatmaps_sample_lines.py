@@ -7,6 +7,7 @@ import json
 import pytest
 
 from heatmaps.sample_lines import (
+    finite_number,
     fraction,
     generation_kwargs,
     sample_lines,
@@ -98,3 +99,15 @@ def test_generation_settings_of_every_release():
         assert generation_kwargs({"arguments": arguments}) == kwargs
     for arguments in (None, 5, [], [["p"]], {"gen_args_0": 3}, [[1, 2]]):
         assert generation_kwargs({"arguments": arguments}) is None
+
+
+def test_no_number_is_none_and_what_cannot_be_counted_with_is_named():
+    assert [finite_number(value, "n") for value in (None, float("nan"), 3, 0.5)] == [
+        None,
+        None,
+        3.0,
+        0.5,
+    ]
+    for value in (float("inf"), 10**400, -(10**400), 1e300, True, "1", [1]):
+        with pytest.raises(ValueError, match=r"here: nats is .*; it must be a finite number"):
+            finite_number(value, "here: nats")

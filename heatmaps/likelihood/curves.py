@@ -11,7 +11,12 @@ import numpy as np
 import pandas as pd
 from scipy.special import stdtrit
 
+from heatmaps.printable import brief
+
 Unit = Literal["nats a token", "bits a byte"]
+
+# Documents times bins; no run is as large, and a table of so many still fits into memory.
+MAX_PLACES = 2_000_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -47,13 +52,16 @@ def curves_of(frame: pd.DataFrame) -> list[Curve]:
 
     Tokens are the unit where all documents were cut by one tokenizer. Tokens of two tokenizers do
     not compare, and then it is bytes.
+
+    Raises:
+        ValueError: more bins of more documents than `MAX_PLACES`.
     """
     unit: Unit = "nats a token" if len(set(frame["tokenizer_sha256"])) <= 1 else "bits a byte"
     several = len(set(frame["task"])) > 1
     runs = frame[["model", "task"]].drop_duplicates().itertuples(index=False, name=None)
     return [
         _curve(
-            f"{model}, {task}" if several else str(model),
+            brief(f"{model}, {task}" if several else str(model)),
             unit,
             frame.loc[(frame["model"] == model) & (frame["task"] == task)],
         )
@@ -62,10 +70,19 @@ def curves_of(frame: pd.DataFrame) -> list[Curve]:
 
 
 def _curve(label: str, unit: Unit, rows: pd.DataFrame) -> Curve:
+    num_documents = len(set(rows["doc_id"]))
+    num_bins = len(rows[["bin_start", "bin_stop"]].drop_duplicates())
+    if num_documents * num_bins > MAX_PLACES:
+        raise ValueError(
+            f"{label}: {num_bins:,} bins of {num_documents:,} documents are more than can be "
+            "drawn: run with fewer bins, and all documents with the same"
+        )
     rows = rows.sort_values(["doc_id", "start"])
-    losses, sizes = rows["nats"], rows["num_tokens"]
+    losses = rows["nats"].astype(np.float64)
+    # as whole numbers their sum might overflow
+    sizes = rows["num_tokens"].astype(np.float64)
     if unit == "bits a byte":
-        losses, sizes = losses / math.log(2), rows["num_bytes"]
+        losses, sizes = losses / math.log(2), rows["num_bytes"].astype(np.float64)
     document = rows["doc_id"]
     bins = rows.assign(
         loss=losses,

@@ -14,7 +14,16 @@ from heatmaps.colours import SERIES, TEXT_DARK
 from heatmaps.labels import length_label
 from heatmaps.likelihood.curves import Curve, curves_of
 from heatmaps.likelihood.tables import documents_label
-from heatmaps.page import FACTS_PT, MARGIN, MODEL_PT, Page, small_ticks, text_width
+from heatmaps.page import (
+    FACTS_PT,
+    MARGIN,
+    MODEL_PT,
+    Page,
+    elided,
+    small_ticks,
+    text_width,
+)
+from heatmaps.printable import printable
 
 _RULE = "#E3E4E8"
 # Inches.
@@ -110,6 +119,8 @@ def _paint(
 
 
 def _paint_heading(page: Page, title: str, curves: Sequence[Curve]) -> None:
+    room = page.width - 2 * MARGIN
+    title = elided(printable(title), room, MODEL_PT, bold=True)
     page.text(MARGIN, MARGIN + 0.08, title, va="center", fontsize=MODEL_PT, fontweight="bold")
     legend = []
     if any(np.isfinite(curve.low).any() for curve in curves):
@@ -128,5 +139,5 @@ def _paint_heading(page: Page, title: str, curves: Sequence[Curve]) -> None:
             **_LINE_STYLE,
         )
         page.figure.add_artist(key)
-        label = f"{curve.label}: {documents_label(curve)}"
+        label = elided(f"{curve.label}: {documents_label(curve)}", room - 0.4, FACTS_PT)
         page.text(MARGIN + 0.4, top, label, va="center", fontsize=FACTS_PT)

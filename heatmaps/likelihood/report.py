@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from os import PathLike
-from pathlib import Path
 
+from heatmaps.csv_text import csv_text
 from heatmaps.likelihood.samples import read_nll
 from heatmaps.likelihood.tables import nll_table
+from heatmaps.printable import brief, printable
 from heatmaps.run_files import newest_files
+from heatmaps.whole_files import whole_file
 
 
 def write_nll(
@@ -23,25 +25,26 @@ def write_nll(
 
     Raises:
         FileNotFoundError: a path does not exist or has no samples.
-        ValueError: no samples of yoco_nll, or a broken file.
+        OSError: a file cannot be written.
+        ValueError: no samples of yoco_nll, none that was measured, or a broken file.
     """
     frame = read_nll([newest_files(label, paths) for label, paths in models])
     if frame.empty:
-        labels = ", ".join(label for label, _ in models)
-        raise ValueError(f"no likelihood by position in the results of {labels}: run yoco_nll")
+        labels = ", ".join(brief(label) for label, _ in models)
+        reason = "; ".join(frame.attrs["notes"]) or "run yoco_nll"
+        raise ValueError(f"no likelihood by position in the results of {labels}: {reason}")
     blocks = [nll_table(frame)]
-    remarks = [f"note: {note}" for note in frame.attrs["notes"]]
+    remarks = [f"note: {printable(note)}" for note in frame.attrs["notes"]]
     if output is not None:
         # Here, so that a table alone does not wait for matplotlib.
         from heatmaps.likelihood.figure import draw_nll
         from heatmaps.page import save
 
-        Path(output).parent.mkdir(parents=True, exist_ok=True)
         save(draw_nll(frame), output)
         remarks.append(f"wrote {output}")
     if csv is not None:
-        Path(csv).parent.mkdir(parents=True, exist_ok=True)
-        frame.to_csv(csv, index=False, lineterminator="\n")
+        with whole_file(csv) as file:
+            frame.map(csv_text).to_csv(file, index=False, lineterminator="\n")
         remarks.append(f"wrote {csv}")
     if remarks:
         blocks.append("\n".join(remarks))

@@ -1,15 +1,16 @@
 """Documents scored by position, read from result files: one row a bin."""
 
 import itertools
-import math
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
-from heatmaps.result_files import SamplesFile
-from heatmaps.run_files import ModelFiles
-from heatmaps.sample_lines import sample_lines, shortened, whole_number
+from heatmaps.printable import brief
+from heatmaps.result_files import SamplesFile, counted
+from heatmaps.run_files import ModelFiles, RunFile, notes_on_count
+from heatmaps.sample_lines import finite_number, sample_lines, shortened, whole_number
 
 COLUMNS = [
     "model",
@@ -37,20 +38,24 @@ def read_nll(models: Sequence[ModelFiles]) -> pd.DataFrame:
     Returns:
         Columns `COLUMNS`: [start, stop) is the bin in tokens as achieved, [bin_start, bin_stop) as
         asked, which is the same for all documents of a run; nats is the negative log-likelihood of
-        its tokens. No row if there is no such sample. `attrs["notes"]` is a list of one-line
-        remarks for the user.
+        its tokens. No row if there is no such sample, and none of a document that was not measured
+        in every bin. `attrs["notes"]` is a list of one-line remarks for the user.
 
     Raises:
         ValueError: a broken line, or a sample whose figures do not fit its document.
     """
-    rows = [
-        {"model": model.label, "task": task, **row}
-        for model in models
-        for task, run in model.newest.items()
-        for row in _rows(run.samples)
-    ]
-    found = pd.DataFrame(rows, columns=COLUMNS)
+    rows: list[dict[str, Any]] = []
     notes = [note for model in models for note in model.notes]
+    for model in models:
+        for task, run in model.newest.items():
+            documents = list(_documents(run.samples))
+            if not documents:
+                continue
+            for document in documents:
+                rows += [{"model": model.label, "task": task, **row} for row in document.bins]
+            head = f"{brief(model.label)}, {brief(task)}"
+            notes += [f"{head}: {note}" for note in _notes(run, documents)]
+    found = pd.DataFrame(rows, columns=COLUMNS)
     num_tokenizers = len(set(found["tokenizer_sha256"]))
     if num_tokenizers > 1:
         notes.append(
@@ -58,12 +63,66 @@ def read_nll(models: Sequence[ModelFiles]) -> pd.DataFrame:
             f"{num_tokenizers} tokenizers; positions are tokens of each, so "
             "that one position is not the same place in the text"
         )
+    notes += _notes_on_texts(found)
     found.attrs["notes"] = notes
     return found
 
 
-def _rows(file: SamplesFile) -> Iterator[dict[str, Any]]:
-    """The bins of a file's documents; nothing when it is of another task."""
+@dataclass(frozen=True, kw_only=True)
+class _Document:
+    """One line of a samples file.
+
+    Attributes:
+        bins: nothing where it was not measured.
+    """
+
+    name: str
+    tokenizer: str
+    bins: Sequence[Mapping[str, Any]]
+
+
+def _notes(run: RunFile, documents: Sequence[_Document]) -> Iterator[str]:
+    """What is missing of a run's documents."""
+    yield from notes_on_count(run, len(documents))
+    if unmeasured := [document.name for document in documents if not document.bins]:
+        yield (
+            f"{len(unmeasured):,} of {counted(len(documents), 'document')} not measured (logits "
+            f"not finite) and left out: {', '.join(map(brief, unmeasured[:3]))}"
+            f"{', ...' if len(unmeasured) > 3 else ''}"
+        )
+
+
+def _notes_on_texts(found: pd.DataFrame) -> Iterator[str]:
+    """Where models were not scored on the same documents, which no comparison is of."""
+    for task, rows in found.groupby("task", sort=False):
+        texts: dict[str, set[str]] = {}
+        for model, text in zip(rows["model"], rows["document_sha256"], strict=True):
+            texts.setdefault(brief(model), set()).add(text)
+        (first, of_first), *others = texts.items()
+        for model, own in others:
+            if own != of_first:
+                common = counted(len(own & of_first), "document")
+                yield (
+                    f"{brief(str(task))}: {first} and {model} were not scored on the same "
+                    f"documents ({common} in common): their curves do not compare"
+                )
+
+
+def _documents(file: SamplesFile) -> Iterator[_Document]:
+    """A file's documents; nothing when it is of another task."""
+    tokenizers: set[str] = set()
+    for where, document in _read(file):
+        tokenizers.add(document.tokenizer)
+        if len(tokenizers) > 1:
+            raise ValueError(
+                f"{where}: its document is in the tokens of another tokenizer than those above: "
+                "the file was put together of two runs, run again"
+            )
+        yield document
+
+
+def _read(file: SamplesFile) -> Iterator[tuple[str, _Document]]:
+    """The documents with their places."""
     seen: set[int] = set()
     for where, sample in sample_lines(file.path):
         doc = sample.get("doc")
@@ -78,7 +137,16 @@ def _rows(file: SamplesFile) -> Iterator[dict[str, Any]]:
                 "again"
             )
         seen.add(doc_id)
-        yield from _bins(sample, doc, doc_id, where)
+        bins = list(_bins(sample, doc, doc_id, where))
+        is_measured = all(row["nats"] is not None for row in bins)
+        yield (
+            where,
+            _Document(
+                name=str(doc.get("document")),
+                tokenizer=str(doc.get("tokenizer_sha256")),
+                bins=bins if is_measured else (),
+            ),
+        )
 
 
 def _bins(
@@ -94,11 +162,8 @@ def _bins(
             )
     assert sizes is not None
     for place, entry in enumerate(bins):
-        nats = entry[1] if isinstance(entry, list) and len(entry) == 2 else None
-        if not isinstance(nats, int | float) or not math.isfinite(nats):
-            raise ValueError(
-                f"{where}: bin {place} is {shortened(entry)}; it must be tokens and finite nats"
-            )
+        if not isinstance(entry, list) or len(entry) != 2:
+            raise ValueError(f"{where}: bin {place} is {shortened(entry)}; it must be tokens, nats")
         yield {
             "doc_id": doc_id,
             "document": str(doc.get("document")),
@@ -109,7 +174,7 @@ def _bins(
             "start": edges[place],
             "stop": edges[place + 1],
             "num_tokens": whole_number(entry[0], f"{where}: tokens of bin {place}", least=1),
-            "nats": float(nats),
+            "nats": finite_number(entry[1], f"{where}: nats of bin {place}"),
             "num_bytes": whole_number(sizes[place], f"{where}: bytes of bin {place}", least=1),
         }
 

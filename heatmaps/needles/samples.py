@@ -1,7 +1,6 @@
 """Needle samples, read from the files that `lm_eval --log_samples --output_path` writes."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from math import isnan
 from os import PathLike
 from typing import Any
 
@@ -12,9 +11,15 @@ from heatmaps.needles.conditions import completed, run_conditions, sample_condit
 from heatmaps.needles.grids import GRID_KEY, NOT_FINITE
 from heatmaps.needles.planned import PlannedGrid, PlanReader, planned_grid
 from heatmaps.printable import brief
-from heatmaps.result_files import SamplesFile, counted, find_sample_files, of_task
-from heatmaps.run_files import RunFile, run_files
-from heatmaps.sample_lines import fraction, sample_lines, shortened, whole_number
+from heatmaps.result_files import SamplesFile, counted, find_sample_files
+from heatmaps.run_files import RunFile, notes_on_count, run_files
+from heatmaps.sample_lines import (
+    finite_number,
+    fraction,
+    sample_lines,
+    shortened,
+    whole_number,
+)
 
 # What makes two lines the same sample. The metric is not part of it: the newest file wins.
 SAMPLE_KEY = [*GRID_KEY, "length_tokens", "depth_frac", "trial", "seed"]
@@ -70,7 +75,7 @@ def read_samples(
             **run_conditions(run.content, run.model.dtype),
         }
         rows += [row | shared for row in own]
-        notes += _note_on_count(run, len(own))
+        notes += notes_on_count(run, len(own))
         try:
             plan = read_plan and planned_grid(run.content, run.samples.task, read_plan)
         except ValueError as error:
@@ -147,22 +152,9 @@ def _score(sample: dict[str, Any], doc: dict[str, Any], where: str) -> tuple[flo
             f"{where}: a needle sample without its recall (metrics: "
             f"{shortened(sample.get('metrics'))}); run again without --predict_only"
         )
-    recall = sample["recall"]
-    if recall is None or (isinstance(recall, float) and isnan(recall)):
+    if finite_number(sample["recall"], f"{where}: recall") is None:
         return float("nan"), NOT_FINITE
-    return fraction(recall, f"{where}: recall"), ""
-
-
-def _note_on_count(run: RunFile, found: int) -> Iterator[str]:
-    """What is odd about how many samples there are."""
-    counts = of_task(run.content, "n-samples", run.samples.task)
-    expected = counts.get("effective") if isinstance(counts, dict) else None
-    if isinstance(expected, int) and expected != found:
-        held = f"{found:,} of the" if found < expected else f"{counted(found, 'sample')}, not the"
-        yield (
-            f"{brief(run.samples.path.name)} holds {held} "
-            f"{counted(min(expected, 2**53), 'sample')} that its results file counts"
-        )
+    return fraction(sample["recall"], f"{where}: recall"), ""
 
 
 def _notes_on_runs(runs: Sequence[RunFile], labels: Sequence[str]) -> Iterator[str]:
