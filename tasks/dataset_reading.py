@@ -145,18 +145,34 @@ def _check_parts(state: Path) -> None:
                 )
 
 
+def config_names(folder: str, *, place: str) -> list[str]:
+    """The configurations of a dataset in a folder."""
+    import datasets
+
+    with faults_as_ours(place):
+        return datasets.get_dataset_config_names(folder)
+
+
+@contextmanager
+def faults_as_ours(place: str) -> Iterator[None]:
+    """Whatever `datasets` raises within, as a ValueError of one line."""
+    try:
+        with quietly():
+            yield
+    # of hundreds of readers, each of which raises what its parts raise
+    except Exception as error:
+        raise ValueError(f"{place} cannot be read by `datasets`: {reason_of(error)}") from error
+
+
 def _read(read: Callable[[], Any], place: str, *, in_child_first: bool) -> Any:
     with quietly():
         fault = fault_in_child(lambda: _look_at(read())) if in_child_first else None
-        if fault is None:
-            try:
-                return read()
-            # of hundreds of readers, each of which raises what its parts raise
-            except Exception as error:
-                fault = reason_of(error)
-    if "doesn't have a 'keep_default_na'" in fault:
+    if fault and "doesn't have a 'keep_default_na'" in fault:
         raise _NotForThisReader(fault)
-    raise ValueError(f"{place} cannot be read by `datasets`: {fault}")
+    if fault:
+        raise ValueError(f"{place} cannot be read by `datasets`: {fault}")
+    with faults_as_ours(place):
+        return read()
 
 
 def _look_at(found: Any) -> None:

@@ -9,18 +9,22 @@ has no titles before the passages, and no file has the hub's ids.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from typing import Any
 
-Row = Mapping[str, Any]
+from tasks.columns import Row, text, texts, whole
+from tasks.shown import listed, shown
 
 _QUESTION, _PASSAGE = "Question: ", "Passage: "
-_LAYOUTS = ({"query", "choices", "gold"}, {"context_options", "continuation", "gold"})
+_LAYOUTS = (
+    {"query": text, "choices": texts, "gold": whole},
+    {"context_options": texts, "continuation": text, "gold": whole},
+)
 
 
 def is_foundry(columns: Iterable[str]) -> bool:
     """Whether these are the columns of llm-foundry's layout."""
-    return any(layout <= set(columns) for layout in _LAYOUTS)
+    return any(layout.keys() <= set(columns) for layout in _LAYOUTS)
 
 
 def to_hub(task: str, row: Row) -> dict[str, Any]:
@@ -31,13 +35,16 @@ def to_hub(task: str, row: Row) -> dict[str, Any]:
     """
     if task not in HUB_ROWS:
         raise ValueError(
-            f"llm-foundry's layout ({', '.join(row)}) is read for {', '.join(HUB_ROWS)} only, and "
+            f"llm-foundry's layout ({listed(row)}) is read for {', '.join(HUB_ROWS)} only, and "
             f"not for {task}: give the columns of the hub's dataset"
         )
-    try:
-        return HUB_ROWS[task](row)
-    except KeyError as error:
-        raise ValueError(f"it lacks {error} of llm-foundry's layout for {task}") from error
+    layout = _LAYOUTS[1] if task == "winogrande" else _LAYOUTS[0]
+    for column, check in layout.items():
+        if column not in row:
+            raise ValueError(f"it lacks {column!r} of llm-foundry's layout for {task}")
+        if wrong := check(row[column]):
+            raise ValueError(f"column {column!r} {wrong}")
+    return HUB_ROWS[task](row)
 
 
 def _arc(row: Row) -> dict[str, Any]:
@@ -51,7 +58,7 @@ def _arc(row: Row) -> dict[str, Any]:
 
 def _boolq(row: Row) -> dict[str, Any]:
     if list(row["choices"]) != ["no", "yes"]:
-        raise ValueError(f"choices are {row['choices']!r}: boolq's are ['no', 'yes']")
+        raise ValueError(f"choices are {shown(row['choices'])}: boolq's are ['no', 'yes']")
     passage, mark, question = _behind(_PASSAGE, row["query"]).rpartition("\n" + _QUESTION)
     if not mark or not question.endswith("?"):
         raise ValueError(
@@ -82,7 +89,9 @@ def _winogrande(row: Row) -> dict[str, Any]:
     shared = itertools.takewhile(lambda pair: pair[0] == pair[1], words)
     before = "".join(f"{word} " for word, _ in shared)
     if "_" in before:
-        raise ValueError(f"{before!r} holds the mark '_' that stands for the option: take it out")
+        raise ValueError(
+            f"{shown(before)} holds the mark '_' that stands for the option: take it out"
+        )
     return {
         "sentence": f"{before}_ {row['continuation']}",
         "option1": contexts[0][len(before) :],
@@ -107,7 +116,7 @@ def _two(name: str, values: Iterable[str]) -> tuple[str, str]:
 def _gold(row: Row, choices: Iterable[str]) -> int:
     gold, num_choices = row["gold"], len(list(choices))
     if not isinstance(gold, int) or not 0 <= gold < num_choices:
-        raise ValueError(f"gold is {gold!r}: it must be one of 0..{num_choices - 1}")
+        raise ValueError(f"gold is {shown(gold)}: it must be one of 0..{num_choices - 1}")
     return gold
 
 

@@ -15,19 +15,17 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tasks import foundry
+from tasks import columns, dataset_reading, foundry
+from tasks.data_files import read_rows
+from tasks.shown import listed, one_line
 
 READERS = {".jsonl": "json", ".json": "json", ".parquet": "parquet", ".csv": "csv"}
 _SPLIT_FIELDS = ("training_split", "validation_split", "test_split", "fewshot_split")
-
-# of which `save_to_disk` leaves one
-_SAVED = ("dataset_dict.json", "state.json")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,11 +36,13 @@ class LocalData:
         task: lm-eval's name of it.
         splits: file of each split; empty where `folder` holds them all.
         folder: a dataset of its own, or None.
+        shown_columns: what the task's prompts and choices show; None where functions make them.
     """
 
     task: str
     splits: dict[str, Path]
     folder: Path | None = None
+    shown_columns: tuple[str, ...] | None = None
 
     def files(self) -> list[Path]:
         """Everything that is read, in an order that depends on the names alone."""
@@ -94,15 +94,17 @@ def find_data(folder: str | Path, config: Mapping[str, Any]) -> LocalData:
     if len(splits) < len(found) or (found and own_folder):
         claimants = [path.name for _, path in found] + ([f"{task}/"] if own_folder else [])
         raise ValueError(f"{folder} holds {' and '.join(claimants)} for {task}: leave one of them")
+    read = columns.columns_read(config, "doc_to_text", "doc_to_choice")
+    shown_columns = None if read is None else tuple(sorted(read))
     if own_folder:
-        return LocalData(task=task, splits={}, folder=own_folder)
+        return LocalData(task=task, splits={}, folder=own_folder, shown_columns=shown_columns)
     if evaluated not in splits:
         suffixes = ", ".join(READERS)
         raise FileNotFoundError(
             f"{folder} holds no data for {task}: add {task}.jsonl (or {suffixes}), with the "
             f"columns of {config.get('dataset_path')}, or a folder {task}/ that `datasets` reads"
         )
-    return LocalData(task=task, splits=splits)
+    return LocalData(task=task, splits=splits, shown_columns=shown_columns)
 
 
 def evaluated_split(config: Mapping[str, Any]) -> str:
@@ -126,10 +128,10 @@ def load_data(data: LocalData, *, evaluated: str, config_name: str | None = None
     Raises:
         ValueError: `datasets` cannot read a file, or a row is not of the layout it seems to have.
     """
-    # `datasets` ends in a StopIteration over a file without a byte
+    # `datasets` ends in a StopIteration over files without a byte
     is_empty = not any(path.stat().st_size for path in data.files())
     read = {} if is_empty else _read(data, config_name)
-    loaded = {name: dataset for name, dataset in read.items() if len(dataset)}
+    loaded = {str(name): dataset for name, dataset in read.items() if len(dataset)}
     if not loaded:
         raise ValueError(f"{_place(data)} holds no rows: add documents, or remove it")
     if len(loaded) == 1:
@@ -139,7 +141,7 @@ def load_data(data: LocalData, *, evaluated: str, config_name: str | None = None
             f"{_place(data)} has the splits {', '.join(loaded)}, but {data.task} is evaluated on "
             f"{evaluated!r}: rename one, or leave only that one"
         )
-    return {name: _with_hub_columns(data, dataset) for name, dataset in loaded.items()}
+    return {name: _with_hub_columns(data, name, dataset) for name, dataset in loaded.items()}
 
 
 def local_docs(
@@ -148,7 +150,18 @@ def local_docs(
     """The splits of a task whose data are local (lm-eval's `custom_dataset`)."""
     splits = {name: Path(path) for name, path in local["splits"].items()}
     folder = Path(local["folder"]) if local.get("folder") else None
-    data = LocalData(task=local["task"], splits=splits, folder=folder)
+    read = local.get("shown_columns")
+    data = LocalData(
+        task=local["task"],
+        splits=splits,
+        folder=folder,
+        shown_columns=None if read is None else tuple(read),
+    )
+    if data.sha256() != local["sha256"]:
+        raise ValueError(
+            f"{_place(data)} is not what it was when {data.task} was set up to read it: write the "
+            "task file again (yoco local-tasks), or start again"
+        )
     return load_data(data, evaluated=evaluated, config_name=config_name)
 
 
@@ -169,6 +182,9 @@ def overrides(
     evaluated = evaluated_split(config)
     config_name = config.get("dataset_name")
     present = load_data(data, evaluated=evaluated, config_name=config_name)
+    for split in dict.fromkeys(config.get(field) for field in _SPLIT_FIELDS):
+        if split in present:
+            _check_split(data, str(split), present[str(split)], config)
     changes: dict[str, Any] = {
         field: None for field in _SPLIT_FIELDS if config.get(field) and config[field] not in present
     }
@@ -184,6 +200,7 @@ def overrides(
         "task": data.task,
         "splits": {name: str(path.resolve()) for name, path in data.splits.items()},
         "folder": str(data.folder.resolve()) if data.folder else None,
+        "shown_columns": None if data.shown_columns is None else list(data.shown_columns),
         "sha256": data.sha256(),
     }
     return {
@@ -193,50 +210,59 @@ def overrides(
     }
 
 
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the progress bars and the log of `datasets`: its errors reach the user as ours."""
-    import datasets
-
-    verbosity = datasets.logging.get_verbosity()
-    has_bars = not datasets.are_progress_bars_disabled()
-    datasets.logging.set_verbosity(datasets.logging.CRITICAL)
-    datasets.disable_progress_bars()
-    try:
-        yield
-    finally:
-        datasets.logging.set_verbosity(verbosity)
-        if has_bars:
-            datasets.enable_progress_bars()
+def _check_split(data: LocalData, split: str, dataset: Any, config: Mapping[str, Any]) -> None:
+    place = _place(data, split)
+    missing = columns.missing_columns(config, dataset.column_names)
+    if missing:
+        raise ValueError(
+            f"{place} lacks the columns {listed(missing)} that {data.task} reads: give it the "
+            f"columns of {config.get('dataset_path')} (it has {listed(dataset.column_names)})"
+        )
+    columns.check_rows(place, dataset, config)
 
 
 def _read(data: LocalData, config_name: str | None) -> dict[str, Any]:
-    import datasets
-    from datasets.exceptions import DatasetsError
-
-    if data.folder and any((data.folder / name).exists() for name in _SAVED):
-        saved: Any = datasets.load_from_disk(data.folder, keep_in_memory=True)
+    place = _place(data)
+    if data.folder and dataset_reading.is_saved(data.folder):
+        saved = dataset_reading.load_saved(data.folder, place=place, keep_in_memory=True)
         return dict(saved) if isinstance(saved, dict) else {"saved": saved}
     # In memory and not through the user's cache: that goes by names and times of files.
-    with _quietly(), tempfile.TemporaryDirectory() as cache:
+    with tempfile.TemporaryDirectory() as cache:
         options: dict[str, Any] = {"cache_dir": cache, "keep_in_memory": True}
-        try:
-            if data.folder:
-                names = datasets.get_dataset_config_names(str(data.folder))
-                name = config_name if config_name in names else None
-                return dict(datasets.load_dataset(str(data.folder), name, **options))
-            loaded = {}
-            for split, path in data.splits.items():
-                reader = READERS[path.suffix]
+        if data.folder:
+            folder = str(data.folder)
+            names = dataset_reading.config_names(folder, place=place)
+            name = config_name if config_name in names else None
+            return dict(dataset_reading.load(folder, name, place=place, **options))
+        loaded = {}
+        for split, path in data.splits.items():
+            place = one_line(path)
+            if not path.stat().st_size:
+                continue
+            if READERS[path.suffix] == "parquet":
                 files = {split: str(path)}
-                loaded |= dict(datasets.load_dataset(reader, data_files=files, **options))
-            return loaded
-        except (DatasetsError, ValueError, OSError) as error:
-            reason = str(error.__cause__ or error).splitlines()[0]
-            raise ValueError(f"{_place(data)} cannot be read by `datasets`: {reason}") from error
+                loaded |= dict(
+                    dataset_reading.load("parquet", data_files=files, place=place, **options)
+                )
+            else:
+                loaded[split] = _from_rows(data, path)
+        return loaded
 
 
-def _with_hub_columns(data: LocalData, dataset: Any) -> Any:
+def _from_rows(data: LocalData, path: Path) -> Any:
+    import datasets
+
+    rows = read_rows(path)
+    if READERS[path.suffix] == "csv":
+        rows = columns.with_types(rows, data.task, data.shown_columns)
+    columns.check_types(one_line(path), rows, data.task)
+    # a column may begin in a later row
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with dataset_reading.faults_as_ours(one_line(path)):
+        return datasets.Dataset.from_dict({name: [row.get(name) for row in rows] for name in names})
+
+
+def _with_hub_columns(data: LocalData, split: str, dataset: Any) -> Any:
     if not foundry.is_foundry(dataset.column_names):
         return dataset
     import datasets
@@ -246,12 +272,15 @@ def _with_hub_columns(data: LocalData, dataset: Any) -> Any:
         try:
             rows.append(foundry.to_hub(data.task, row))
         except ValueError as error:
-            raise ValueError(f"{_place(data)}, row {number}: {error}") from error
+            raise ValueError(f"{_place(data, split)}, row {number}: {error}") from error
     return datasets.Dataset.from_list(rows)
 
 
-def _place(data: LocalData) -> str:
-    return str(data.folder or ", ".join(str(path) for path in data.splits.values()))
+def _place(data: LocalData, split: str | None = None) -> str:
+    if data.folder:
+        return one_line(data.folder) + (f" ({split})" if split else "")
+    paths = [data.splits[split]] if split in data.splits else list(data.splits.values())
+    return ", ".join(map(one_line, paths))
 
 
 def _is_hidden(path: Path) -> bool:

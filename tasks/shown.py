@@ -18,7 +18,7 @@ def shown(value: Any, most: int = 60) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def one_line(text: Any, most: int = 200) -> str:
+def one_line(text: Any, most: int = 300) -> str:
     """The text as it is, what must not be printed as escapes; cut after `most` characters."""
     text = str(text)[: most + 1]
     if not text.isprintable():

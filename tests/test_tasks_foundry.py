@@ -50,7 +50,15 @@ def test_layouts_are_told_by_their_columns() -> None:
         ("hellaswag", ARC, "is read for arc_challenge, arc_easy, boolq, piqa, winogrande only"),
         ("arc_easy", {**ARC, "query": "Why?"}, "query is 'Why\\?'...: it must begin with 'Quest"),
         ("arc_easy", {**ARC, "gold": 2}, "gold is 2: it must be one of 0..1"),
-        ("piqa", {**ARC, "choices": ["a"]}, "choices holds 1 texts: it must hold two"),
+        (
+            "piqa",
+            {**ARC, "choices": ["a"]},
+            "column 'choices' is \\['a'\\]: it must hold two texts or more",
+        ),
+        ("piqa", {**ARC, "query": None}, "column 'query' is null: it must be text"),
+        ("arc_easy", {**ARC, "choices": ["a", None]}, "has as text 2 what is null"),
+        ("arc_easy", {**ARC, "gold": True}, "is true or false .True.: it must be a whole number"),
+        ("arc_easy", {**ARC, "gold": "1"}, "column 'gold' is text .'1'.: it must be a whole"),
         ("boolq", ARC, "choices are \\['a', 'b'\\]: boolq's are \\['no', 'yes'\\]"),
         (
             "boolq",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -188,7 +189,7 @@ def test_unclear_or_broken_data_are_refused(
         overrides(ARC, tmp_path)
     other.unlink()
     file.write_text('{"question": "cut sho')
-    with pytest.raises(ValueError, match=r"arc_easy.jsonl cannot be read by `datasets`: JSON"):
+    with pytest.raises(ValueError, match=r"arc_easy.jsonl, line 1, is not whole JSON \(Unter"):
         overrides(ARC, tmp_path)
     assert capsys.readouterr().err == ""
     file.write_text("")
@@ -205,3 +206,122 @@ def test_a_dataset_without_the_evaluated_split_is_refused(tmp_path: Path) -> Non
     datasets.DatasetDict({"a": dataset, "b": dataset}).save_to_disk(tmp_path / "arc_easy")
     with pytest.raises(ValueError, match="has the splits a, b, but arc_easy is evaluated on 'test"):
         load_data(find_data(tmp_path, ARC), evaluated="test")
+
+
+def refusal(folder: Path, name: str, content: str | bytes, config: dict[str, Any]) -> str:
+    """What is said of a file of this content."""
+    encoded = content.encode() if isinstance(content, str) else content
+    (folder / name).write_bytes(encoded)
+    with pytest.raises(ValueError) as caught:
+        overrides(config, folder)
+    (folder / name).unlink()
+    said = str(caught.value)
+    assert said.isprintable() and len(said) < 700 and name in said
+    return said
+
+
+def with_piqa(**changes: Any) -> str:
+    rows = [HUB_ROWS["piqa"][0], {**HUB_ROWS["piqa"][1], **changes}]
+    return "".join(json.dumps(row) + "\n" for row in rows)
+
+
+def test_words_that_look_like_nothing_are_words(tmp_path: Path) -> None:
+    text = "\ufeffgoal,sol1,sol2,label\r\nNA,None,007,0\r\nnull,2020-01-01,1.50,1\r\n"
+    (tmp_path / "piqa.csv").write_text(text, encoding="utf-8")
+    rows = [
+        {"goal": "NA", "sol1": "None", "sol2": "007", "label": 0},
+        {"goal": "null", "sol1": "2020-01-01", "sol2": "1.50", "label": 1},
+    ]
+    assert loaded(tmp_path, PIQA) == {"validation": rows}
+    (tmp_path / "piqa.csv").unlink()
+    write_jsonl(tmp_path / "piqa.jsonl", rows)
+    assert loaded(tmp_path, PIQA) == {"validation": rows}
+
+
+def test_numbers_of_a_table_are_those_that_no_prompt_shows(tmp_path: Path) -> None:
+    config = {**PIQA, "task": "other", "doc_to_text": "{{ask}}", "doc_to_target": "key"}
+    (tmp_path / "other.csv").write_text("ask,key,part,code\n1,2,0.5,01\n3,4,1.5,02\n")
+    (first, _) = loaded(tmp_path, config)["validation"]
+    assert first == {"ask": "1", "key": 2, "part": 0.5, "code": "01"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"goal": None}, "piqa.jsonl, row 2, column 'goal' is null: it must be text"),
+        ({"goal": " "}, "row 2, column 'goal' is empty: it must be filled in"),
+        ({"goal": float("nan")}, "row 2, column 'goal' is a number (nan), but in row 1 it is text"),
+        ({"sol1": 5}, "column 'sol1' is a number (5), but in row 1 it is text: give all rows one"),
+        ({"sol2": ["a"]}, "column 'sol2' is a list (['a']), but in row 1 it is text"),
+        ({"goal": "\ud800"}, "column 'goal' is '\\ud800', with half a character"),
+        ({"label": 2}, "row 2, column 'label' is 2: it must be one of 0, 1"),
+        ({"label": -1}, "row 2, column 'label' is -1: it must be one of 0, 1"),
+        ({"label": True}, "column 'label' is true or false (True), but in row 1 it is a number"),
+        ({"label": 1.5}, "column 'label' is a number (1.5): it must be a whole number"),
+        ({"label": 10**400}, "piqa.jsonl cannot be read by `datasets`: "),
+    ],
+)
+def test_a_value_that_is_none_is_named(
+    changes: dict[str, Any], message: str, tmp_path: Path
+) -> None:
+    assert message in refusal(tmp_path, "piqa.jsonl", with_piqa(**changes), PIQA)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("piqa.csv", "goal,goal,label\na,b,0\n", "has the columns 'goal', 'goal', 'label': give"),
+        ("piqa.csv", ",goal\n0,b\n", "has the columns '', 'goal': give each a name of its own"),
+        ("piqa.csv", "goal;sol1\na;b\n", "has one column 'goal;sol1': separate its columns by c"),
+        ("piqa.csv", "goal,label\na,b,0\n", ", line 2, has 3 cells for 2 columns: put quotes"),
+        ("piqa.csv", "goal,label\na\0,0\n", ", line 2, holds a NUL, as in a damaged file"),
+        ("piqa.csv", 'goal,label\n"a,0\n', ", line 2, is not CSV (unexpected end of data)"),
+        ("piqa.csv", "goal,label\nb\xe9,0\n".encode("latin-1"), "is not UTF-8 in line 2: save it"),
+        ("piqa.csv", "goal,label\na,0\n".encode("utf-16"), "is UTF-16: save it as UTF-8"),
+        ("piqa.csv", "goal,label\na,0\n", "lacks the columns sol1, sol2 that piqa reads: give it"),
+        ("piqa.csv", "goal,sol1,sol2,label\n,b,c,0\n", "row 1, column 'goal' is empty"),
+        ("piqa.csv", "goal,sol1,sol2,label\na,b,c,x\n", "column 'label' is text ('x'): it must be"),
+        ("piqa.jsonl", '{"goal": "a", "goal": "b"}\n', ", line 1, has 'goal' twice: leave one"),
+        ("piqa.jsonl", "[1]\n", ", line 1, holds [1]: a row is an object with a name per column"),
+        ("piqa.jsonl", "[" * 100_000 + "]" * 100_000, ", line 1, is nested too deep for a row"),
+        ("piqa.jsonl", f'{{"label": {"9" * 5000}}}', ", line 1, is not whole JSON"),
+        ("piqa.json", "null", "holds None: a row is an object"),
+        ("piqa.json", '[{"goal": "a"}', "is not whole JSON (Expecting ',' delimiter)"),
+        ("piqa.parquet", b"PAR1" + b"x" * 100 + b"PAR1", "cannot be read by `datasets`: "),
+    ],
+)
+def test_a_file_that_is_none_of_its_kind_is_named(
+    name: str, content: str | bytes, message: str, tmp_path: Path
+) -> None:
+    assert message in refusal(tmp_path, name, content, PIQA)
+
+
+def test_every_row_is_looked_at(tmp_path: Path) -> None:
+    arc = {**ROWS[0], "answerKey": "D"}
+    message = "row 3, column 'answerKey' is 'D': it must be one of A, B, C"
+    content = "".join(json.dumps(row) + "\n" for row in (*ROWS, arc))
+    assert message in refusal(tmp_path, "arc_easy.jsonl", content, ARC)
+    arc = {**ROWS[0], "choices": {"text": ["a", ""], "label": ["A", "B"]}}
+    content = "".join(json.dumps(row) + "\n" for row in (*ROWS, arc))
+    message = "row 3, column 'choices' (text) has as text 2 what is empty: it must be filled in"
+    assert message in refusal(tmp_path, "arc_easy.jsonl", content, ARC)
+    # a column that a template of any other task reads
+    other = {**PIQA, "task": "other", "doc_to_text": "{{ask}} {% for a in b %}{{a}}{% endfor %}"}
+    for row, message in (
+        ({"ask": "x"}, "lacks the columns b that other reads: give it the columns of baber/piqa"),
+        ({"ask": "x", "b": [None], "c": None}, "row 1, column 'b' holds what is null"),
+        ({"ask": None, "b": ["x"]}, "row 1, column 'ask' is null: fill it in, or leave that row"),
+        ({"ask": float("inf"), "b": ["x"]}, "row 1, column 'ask' is inf, which is no number"),
+    ):
+        assert message in refusal(tmp_path, "other.jsonl", json.dumps(row), other)
+    # what nothing reads may be missing
+    write_jsonl(tmp_path / "other.jsonl", [{"ask": "x", "b": ["y"], "c": None}])
+    assert len(loaded(tmp_path, other)["validation"]) == 1
+
+
+def test_data_that_change_are_refused(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "arc_easy.jsonl", ROWS)
+    changes = overrides(ARC, tmp_path)
+    write_jsonl(tmp_path / "arc_easy.jsonl", ROWS[:1])
+    with pytest.raises(ValueError, match=r"is not what it was when arc_easy was set up to read it"):
+        changes["custom_dataset"](**changes["dataset_kwargs"])
