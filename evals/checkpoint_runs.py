@@ -15,6 +15,7 @@ from jinja2 import TemplateError
 from evals.catalogue import Catalogue, TaskUnit
 from evals.distributed import Processes
 from evals.evaluation import Evaluation, evaluate
+from evals.local_tasks import check_documents
 from evals.model_keys import ModelKey, loaded_model_key
 from evals.not_finite import NotFiniteError
 from evals.resuming import ResumingLM
@@ -92,6 +93,7 @@ def plan_runs(catalogue: Catalogue, settings: RunSettings) -> Plan:
             changes = local_data.overrides(
                 unit.config, settings.data, num_fewshot=settings.num_fewshot
             )
+            check_documents(catalogue, unit, changes)
             sha256 = changes["dataset_kwargs"]["local"]["sha256"]
         planned.append(PlannedTask(unit=unit, changes=changes, data_sha256=sha256))
     return Plan(settings=settings, catalogue=catalogue, tasks=planned)
@@ -284,14 +286,8 @@ def _loaded(catalogue: Catalogue, task: PlannedTask, changes: Mapping[str, Any])
         return catalogue.load(unit, changes)
     except LOADING_FAULTS as error:
         reason = next(iter(str(error).splitlines()), type(error).__name__)
-        if task.data_sha256 is not None:
-            local = changes["dataset_kwargs"]["local"]
-            place = local["folder"] or ", ".join(local["splits"].values())
-            raise ValueError(
-                f"{place} does not fit {unit.name} ({type(error).__name__}: {reason}): give it the "
-                f"columns of {unit.config['dataset_path']}"
-            ) from error
-        if isinstance(error, OSError) and local_data.reads_hub(unit.config):
+        of_hub = task.data_sha256 is None and local_data.reads_hub(unit.config)
+        if isinstance(error, OSError) and of_hub:
             raise FileNotFoundError(
                 f"{unit.config['dataset_path']}, the data of {unit.name}, cannot be had from the "
                 f"hub ({reason}): give local files with --data, or fill the hub's cache"

@@ -153,7 +153,7 @@ def columns_read(config: Mapping[str, Any], *fields: str) -> set[str] | None:
     found: set[str] = set()
     for field in fields or _TEMPLATES:
         template = config.get(field)
-        if callable(template) or (isinstance(template, str) and _is_function(template)):
+        if callable(template) or (isinstance(template, str) and is_function(template)):
             return None
         if not isinstance(template, str):
             continue
@@ -169,7 +169,8 @@ def columns_read(config: Mapping[str, Any], *fields: str) -> set[str] | None:
     return found
 
 
-def _is_function(name: str) -> bool:
+def is_function(name: str) -> bool:
+    """Whether a task's configuration names a function so, by its file."""
     return os.sep in name and Path(f"{name.rpartition('.')[0]}.py").is_file()
 
 

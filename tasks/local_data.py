@@ -15,10 +15,12 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from lm_eval.api.samplers import ContextSampler
 
 from tasks import columns, dataset_reading, foundry
 from tasks.data_files import read_rows
@@ -144,6 +146,51 @@ def load_data(data: LocalData, *, evaluated: str, config_name: str | None = None
     return {name: _with_hub_columns(data, name, dataset) for name, dataset in loaded.items()}
 
 
+class NoExamples(ContextSampler):
+    """lm-eval's source of examples for a task whose local data have none."""
+
+    def sample(self, n: int, *args: Any, **kwargs: Any) -> Sequence[dict[str, Any]]:
+        """No examples.
+
+        Raises:
+            ValueError: Some are wanted.
+        """
+        if not n:
+            return []
+        raise ValueError(
+            f"{n} examples are wanted in a prompt, but the local data have none apart from the "
+            "documents that are evaluated: add TASK_train.jsonl (or the split that the task takes "
+            "its examples from) and write the task file again, or ask for no examples"
+        )
+
+
+def _why_no_examples(
+    data: LocalData, present: Mapping[str, Any], config: Mapping[str, Any], num_shown: int
+) -> str | None:
+    """Why a prompt cannot have so many examples, or any; None where it can."""
+    own = config.get("fewshot_config") or {}
+    named = own.get("split") or config.get("fewshot_split")
+    if not named and own.get("samples") is not None:
+        return None
+    # in lm-eval's order
+    fields = ("training_split", "validation_split", "test_split")
+    split = named or next(config[field] for field in (*fields, "task") if config.get(field))
+    wants = f"{data.task} shows {num_shown} examples of the split {split!r}"
+    add = f"add {data.task}_{split}.jsonl, or ask for no examples"
+    # where a task's own file names the test split, lm-eval leaves the document itself out
+    if split == evaluated_split(config) and not (named and split == config.get("test_split")):
+        return f"{wants}, which is the one that is evaluated: ask for no examples"
+    if split not in present:
+        return f"{wants}, which {_place(data)} lacks: {add}"
+    if len(present[split]) < num_shown:
+        return f"{wants}, but {_place(data, split)} holds {len(present[split])}: add some"
+    return None
+
+
+def _is_plain(value: Any) -> bool:
+    return not callable(value) and not (isinstance(value, str) and columns.is_function(value))
+
+
 def local_docs(
     *, local: Mapping[str, Any], config_name: str | None = None, evaluated: str, **_: Any
 ) -> dict[str, Any]:
@@ -188,14 +235,16 @@ def overrides(
     changes: dict[str, Any] = {
         field: None for field in _SPLIT_FIELDS if config.get(field) and config[field] not in present
     }
-    missing = changes.keys() & {"training_split", "fewshot_split"}
     num_shown = num_examples(config, num_fewshot)
-    if num_shown and missing:
-        split = config.get("fewshot_split") or config["training_split"]
-        raise ValueError(
-            f"{data.task} shows {num_shown} examples of the split {split!r}, which {_place(data)} "
-            f"lacks: add {data.task}_{split}.jsonl, or ask for no examples"
-        )
+    if no_examples := _why_no_examples(data, present, config, num_shown):
+        if num_shown:
+            raise ValueError(no_examples)
+        # for a run that asks for examples after all: lm-eval would take what is evaluated
+        own = config.get("fewshot_config") or {}
+        changes["fewshot_config"] = {
+            **{name: value for name, value in own.items() if name != "split" and _is_plain(value)},
+            "sampler": NoExamples,
+        }
     local = {
         "task": data.task,
         "splits": {name: str(path.resolve()) for name, path in data.splits.items()},

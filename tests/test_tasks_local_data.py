@@ -164,8 +164,41 @@ def test_examples_come_from_their_own_split(tmp_path: Path) -> None:
     # lm-eval leaves a task at zero that is set to zero in its file
     overrides({**ARC, "num_fewshot": 0}, tmp_path, num_fewshot=5)
     overrides({**ARC, "num_fewshot": 5}, tmp_path, num_fewshot=0)
-    write_jsonl(tmp_path / "arc_easy_train.jsonl", ROWS)
+    write_jsonl(tmp_path / "arc_easy_train.jsonl", ROWS * 3)
     assert overrides(ARC, tmp_path, num_fewshot=5)["validation_split"] is None
+
+
+def test_examples_are_never_what_is_evaluated(tmp_path: Path) -> None:
+    """Wherever lm-eval would look for them."""
+    write_jsonl(tmp_path / "piqa.jsonl", HUB_ROWS["piqa"])
+    write_jsonl(tmp_path / "arc_easy.jsonl", ROWS)
+    write_jsonl(tmp_path / "arc_easy_validation.jsonl", ROWS)
+    of_test = {"training_split": None, "validation_split": None}
+    for config, split in (
+        (PIQA, "validation"),
+        ({**ARC, **of_test}, "test"),
+        ({**PIQA, "fewshot_split": "validation"}, "validation"),
+        ({**PIQA, "fewshot_config": {"split": "validation"}}, "validation"),
+    ):
+        message = f"shows 1 examples of the split '{split}', which is the one that is evaluated"
+        with pytest.raises(ValueError, match=message):
+            overrides(config, tmp_path, num_fewshot=1)
+    # examples of their own, or of the test split by the task's own word: lm-eval leaves out the
+    # document itself
+    for config in (
+        {**ARC, "training_split": None},
+        {**ARC, "fewshot_split": "test"},
+        {**ARC, "fewshot_config": {"samples": [{"question": "?"}]}},
+    ):
+        assert "fewshot_config" not in overrides(config, tmp_path, num_fewshot=1)
+    with pytest.raises(ValueError, match=r"split 'test', but .*arc_easy.jsonl holds 2: add some"):
+        overrides({**ARC, "fewshot_split": "test"}, tmp_path, num_fewshot=3)
+    sampler = overrides(PIQA, tmp_path)["fewshot_config"]["sampler"](HUB_ROWS["piqa"], rnd=None)
+    assert sampler.sample(0) == []
+    with pytest.raises(
+        ValueError, match="5 examples are wanted in a prompt, but the local data ha"
+    ):
+        sampler.sample(n=5, eval_doc=None)
 
 
 def test_missing_data_are_named(tmp_path: Path) -> None:
