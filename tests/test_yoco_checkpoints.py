@@ -1,6 +1,8 @@
 import dataclasses
 import json
+import os
 import re
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -577,7 +579,7 @@ def test_fla_keys_without_effect_for_the_type():
         ({}, {"universal_loop": 2}, "the keys universal_loop are those of another YOCO project"),
         ({}, {"d_model": 8, "kv_head": 2}, "the keys d_model, kv_head are those of another YOCO"),
         ({}, {"hidden_sise": 8}, "unknown key 'hidden_sise': did you mean 'hidden_size'?"),
-        ({}, {"quantization_config": {}}, "the unknown key 'quantization_config'"),
+        ({}, {"quantization_config": {}}, "quantization_config is {}: quantized weights are not"),
         ({}, {"cross_decoder_attn": 3}, "cross_decoder_attn is 3: it must be an object"),
         ({}, {"model_type": "llama"}, "model_type is 'llama': it must be 'yoco'"),
         (
@@ -676,7 +678,7 @@ def test_truncated_weights(fla_folder, official_folder, kept_bytes):
     for path in (fla_folder / "model.safetensors", official_folder / "checkpoint.pth"):
         path.write_bytes(path.read_bytes()[:kept_bytes])
     assert_refused(fla_folder, "model.safetensors is not safetensors, or cut short")
-    assert_refused(official_folder, "checkpoint.pth is not a state dict in torch's zip format, or")
+    assert_refused(official_folder, "checkpoint.pth: not a state dict in torch's zip format, or")
 
 
 @pytest.mark.parametrize("text", ["", '{"dim": 1', "\xff"])
@@ -695,9 +697,9 @@ def test_pth_that_is_no_bare_state_dict(official_folder):
     torch.save([1], path)
     assert_refused(official_folder, "holds a list: it must be a bare state dict")
     torch.save({"a": Path("x")}, path)
-    assert_refused(official_folder, "checkpoint.pth cannot be read as a state dict: Weights only")
+    assert_refused(official_folder, "checkpoint.pth: holds pathlib.PosixPath, which is no tensor")
     torch.save(random_tensors(OFFICIAL_SWA), path, _use_new_zipfile_serialization=False)
-    assert_refused(official_folder, "checkpoint.pth is not a state dict in torch's zip format, or")
+    assert_refused(official_folder, "checkpoint.pth: not a state dict in torch's zip format, or")
 
 
 def test_damaged_shards(tmp_path):
@@ -714,12 +716,163 @@ def test_damaged_shards(tmp_path):
     state({name: file for name, file in shard_of.items() if name != "lm_head.weight"})
     assert_refused(tmp_path, "holds, against the index, lm_head.weight (1 such tensors)")
     state({"lm_head.weight": "../model.safetensors"})
-    assert_refused(tmp_path, "names the shard '../model.safetensors': it must be a file beside it")
+    assert_refused(tmp_path, "names the shard '../model.safetensors': it must be a file next to")
     state(["model-00001-of-00003.safetensors"])
     assert_refused(tmp_path, "lacks 'weight_map', from names of tensors to names of files")
     state(shard_of)
     (tmp_path / "model-00002-of-00003.safetensors").unlink()
     assert_refused(tmp_path, "lacks the file model-00002-of-00003.safetensors", FileNotFoundError)
+
+
+# Hostile files
+
+
+def payload(function, *arguments):
+    class Payload:
+        def __reduce__(self):
+            return function, arguments
+
+    return Payload()
+
+
+@pytest.mark.parametrize(
+    ("spoilt", "message"),
+    [
+        (lambda x: payload(bytearray, 10**12), "holds __builtin__.bytearray, which is no tensor"),
+        (lambda x: payload(os.mkdir, "code-was-run"), "holds posix.mkdir, which is no tensor: sav"),
+        (lambda x: {1, 2}, "holds __builtin__.set, which is no tensor: save it anew"),
+        (lambda x: x.to("meta"), "holds a tensor without values (meta) under 'layer_norm.weight'"),
+        (lambda x: x.to_sparse(), "holds a sparse tensor under 'layer_norm.weight'"),
+        (lambda x: torch.ones(1).expand(16), "holds a tensor of more elements than are stored"),
+        (lambda x: x.to(torch.complex64), "1 of an unsupported dtype (layer_norm.weight complex64"),
+        (lambda x: x.to(torch.float8_e4m3fn), "1 of an unsupported dtype (layer_norm.weight flo"),
+    ],
+)
+def test_a_state_dict_holds_dense_tensors_only(
+    official_folder, monkeypatch, tmp_path, spoilt, message
+):
+    monkeypatch.chdir(tmp_path)
+    tensors = random_tensors(OFFICIAL_SWA)
+    tensors["layer_norm.weight"] = spoilt(tensors["layer_norm.weight"])
+    torch.save(tensors, official_folder / "checkpoint.pth")
+    assert_refused(official_folder, message)
+    assert not Path("code-was-run").exists()
+
+
+@pytest.mark.parametrize("key", [5, ("a", 1)])
+def test_names_of_tensors_are_texts(official_folder, key):
+    torch.save({key: torch.ones(1)}, official_folder / "checkpoint.pth")
+    assert_refused(official_folder, f"holds a Tensor under {key!r}: it must be a bare state dict")
+
+
+def test_parameters_are_read_as_tensors(official_folder):
+    tensors = random_tensors(OFFICIAL_SWA)
+    parameters = {name: torch.nn.Parameter(tensor) for name, tensor in tensors.items()}
+    before = checkpoint_sha256(official_folder)
+    torch.save(parameters, official_folder / "checkpoint.pth")
+    assert_identical(read_checkpoint(official_folder).tensors, tensors)
+    assert checkpoint_sha256(official_folder) == before
+
+
+def test_torch_is_not_quoted_on_how_to_run_what_a_file_holds(official_folder):
+    torch.save(random_tensors(OFFICIAL_SWA), official_folder / "checkpoint.pth", pickle_protocol=4)
+    with pytest.warns(UserWarning, match="pickle protocol 4"), pytest.raises(ValueError) as error:
+        read_checkpoint(official_folder)
+    assert "its pickle is damaged, or holds something else than tensors" in str(error.value)
+    assert "weights_only" not in str(error.value)
+
+
+def test_a_pickle_is_neither_compressed_nor_long(official_folder):
+    path = official_folder / "checkpoint.pth"
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(1 << 24))
+    assert_refused(official_folder, "holds a compressed pickle: save it anew with torch.save")
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("archive/data.pkl", bytes(1 << 22))
+    assert_refused(official_folder, "holds a pickle of 4,194,304 bytes, at most 2,097,152 are read")
+
+
+@pytest.mark.parametrize("name", ["\x1b[2J" + "n" * 150_000, "a\nb", "\ud800", "\u202e"])
+def test_names_are_printable_and_short_in_messages(official_folder, name):
+    tensors = random_tensors(OFFICIAL_SWA) | {name: torch.ones(1)}
+    torch.save(tensors, official_folder / "checkpoint.pth")
+    with pytest.raises(ValueError, match=r"1 unexpected \('") as error:
+        read_checkpoint(official_folder)
+    assert str(error.value).isprintable() and len(str(error.value)) < 400
+
+
+@pytest.mark.parametrize("kind", ["folder", "FIFO", "link to itself", "/dev/zero"])
+def test_what_is_no_file_is_not_read(official_folder, fla_folder, kind):
+    for path in (
+        *(official_folder / "checkpoint.pth", official_folder / "params.json"),
+        *(fla_folder / "model.safetensors", fla_folder / "config.json"),
+    ):
+        path.unlink()
+        match kind:
+            case "folder":
+                path.mkdir()
+            case "FIFO":
+                os.mkfifo(path)
+            case "link to itself":
+                path.symlink_to(path.name)
+            case device:
+                path.symlink_to(device)
+        found = {"folder": "a folder", "link to itself": "a link that leads nowhere"}
+        found = found.get(kind, "a pipe, socket or device")
+        assert_refused(path.parent, f"{path.name} is {found}: it must be a file")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("[" * 100_000, "params.json is nested too deeply to be a config or an index"),
+        (" " * (17 << 20), "params.json holds more than 16,777,216 bytes"),
+        ('{"dim": 1%s}' % ("0" * 5000), "params.json is not JSON, or cut short: Exceeds the limit"),
+    ],
+    ids=["nested", "large", "5,000 digits"],
+)
+def test_json_beyond_any_config(official_folder, text, message):
+    (official_folder / "params.json").write_text(text)
+    assert_refused(official_folder, message)
+
+
+@pytest.mark.parametrize("value", [10**9, 10**399, -1, True, [[1]], {"a": 1}, "\x1b[2J" * 1000])
+@pytest.mark.parametrize("key", list(params_of(OFFICIAL_SWA)))
+def test_any_value_of_params_ends_at_once(official_folder, key, value):
+    values = params_of(OFFICIAL_SWA) | {key: value}
+    (official_folder / "params.json").write_text(json.dumps(values))
+    fits = {"rope_theta": 10**9, "norm_eps": 10**9, "sliding_window": 10**9}
+    if fits.get(key) == value:
+        read_checkpoint(official_folder)
+        return
+    with pytest.raises(ValueError) as error:
+        read_checkpoint(official_folder)
+    assert str(error.value).isprintable() and len(str(error.value)) < 500
+
+
+@pytest.mark.parametrize(
+    ("nested", "changes", "message"),
+    [
+        ({}, {"num_hidden_layers": 10**9}, "n_cross_layers is 999999997: it must be a positive i"),
+        ({"self_decoder_attn": {"type": ["swa"]}}, {}, "self_decoder_attn type is ['swa']: suppo"),
+        ({"self_decoder_attn": {"rope_theta": 10**399}}, {}, "it must be a positive, finite numb"),
+        ({}, {"hidden_ratio": 10**399, "intermediate_size": None}, "it must be a positive number"),
+        ({}, {"hidden_size": float("nan"), "intermediate_size": None}, "hidden_size is nan: it m"),
+    ],
+)
+def test_fla_values_beyond_any_model(fla_folder, nested, changes, message):
+    write_fla_config(fla_folder, FLA_SWA, nested, **changes)
+    assert_refused(fla_folder, message)
+
+
+@pytest.mark.parametrize("shard", ["", "..", "a\0b", "x" * 5000, "/dev/zero", "\x1b[2J"])
+def test_odd_names_of_shards(fla_folder, shard):
+    (fla_folder / "model.safetensors").unlink()
+    index = fla_folder / "model.safetensors.index.json"
+    index.write_text(json.dumps({"weight_map": {"lm_head.weight": shard}}))
+    with pytest.raises(ValueError, match="it must be a file") as error:
+        read_checkpoint(fla_folder)
+    assert str(error.value).isprintable() and len(str(error.value)) < 400
 
 
 # Tensors
@@ -753,7 +906,7 @@ def test_check_tensors():
     check_tensors(tensors, {"a": (2, 3), "b": (1,)})
     with pytest.raises(ValueError, match=r"1 misshapen \(a \(2, 3\) instead of \(3, 2\)\)$"):
         check_tensors(tensors, {"a": (3, 2), "b": (1,)})
-    with pytest.raises(ValueError, match=r"1 not floating point \(a int8\)$"):
+    with pytest.raises(ValueError, match=r"1 of an unsupported dtype \(a int8\)$"):
         check_tensors({"a": torch.ones(2, dtype=torch.int8)}, {"a": (2,)})
 
 

@@ -4,13 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Self, get_args
 
+from yoco.quoting import quoted
+
 Mixer = Literal["sliding_window", "gated_retention"]
 Spacing = Literal["yoco", "fla"]
+
+# Beyond any model, so that a misprint is refused before its layers are listed or multiplied out.
+MAX_LAYERS = 10_000
+MAX_SIZE = 2**31 - 1
+MAX_LENGTH = 2**53
 
 
 def refuse_unknown_keys(keys: Iterable[str], allowed: Iterable[str], where: str) -> None:
@@ -29,7 +36,7 @@ def refuse_unknown_keys(keys: Iterable[str], allowed: Iterable[str], where: str)
         if key not in known:
             near = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {near[0]!r}?" if near else f"known keys are {', '.join(known)}"
-            raise ValueError(f"{where} has the unknown key {key!r}: {hint}")
+            raise ValueError(f"{where} has the unknown key {quoted(key)}: {hint}")
 
 
 def _known_fields(cls: type, values: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -42,8 +49,8 @@ def _known_fields(cls: type, values: Mapping[str, Any], where: str) -> dict[str,
     return dict(values)
 
 
-def _is_int(value: object, minimum: int) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= minimum
+def _is_int(value: object, minimum: int, maximum: int = MAX_SIZE) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and minimum <= value <= maximum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +77,9 @@ class RopeConfig:
     def from_dict(cls, values: Mapping[str, Any], where: str = "rope") -> Self:
         """The config that `dataclasses.asdict` made `values` of."""
         if not isinstance(values, Mapping):
-            raise ValueError(f"{where} is {values!r}: it must be an object with the key 'theta'")
+            raise ValueError(
+                f"{where} is {quoted(values)}: it must be an object with the key 'theta'"
+            )
         return cls(**_known_fields(cls, values, where))
 
 
@@ -123,9 +132,11 @@ class YOCOConfig:
             *("vocab_size", "dim", "hidden_dim", "n_self_layers", "n_cross_layers"),
             *("n_self_heads", "n_self_kv_heads", "n_attn_heads", "n_attn_kv_heads"),
         ):
-            if not _is_int(getattr(self, name), 1):
-                value = getattr(self, name)
-                raise ValueError(f"{name} is {value!r}: it must be a positive integer")
+            value, most = getattr(self, name), MAX_LAYERS if "layers" in name else MAX_SIZE
+            if not _is_int(value, 1, most):
+                raise ValueError(
+                    f"{name} is {quoted(value)}: it must be a positive integer, at most {most:,}"
+                )
         _require_positive_floats(self, ["norm_eps", "gate_logit_normalizer"])
         _require_choices(self, {"mixer": Mixer})
         _require_bools(
@@ -133,10 +144,12 @@ class YOCOConfig:
         )
         for name in ("self_rope", "cross_rope"):
             if not isinstance(getattr(self, name), RopeConfig):
-                raise ValueError(f"{name} is {getattr(self, name)!r}: it must be a RopeConfig")
-        if self.max_length is not None and not _is_int(self.max_length, 1):
+                value = getattr(self, name)
+                raise ValueError(f"{name} is {quoted(value)}: it must be a RopeConfig")
+        if self.max_length is not None and not _is_int(self.max_length, 1, MAX_LENGTH):
             raise ValueError(
-                f"max_length is {self.max_length!r}: it must be a positive integer or None"
+                f"max_length is {quoted(self.max_length)}: it must be a positive integer or None,"
+                f" at most {MAX_LENGTH:,}"
             )
         self._require_special_tokens()
         self._require_heads("n_self_heads", "n_self_kv_heads")
@@ -147,14 +160,14 @@ class YOCOConfig:
         bos, eos = self.bos_token_id, self.eos_token_id
         if bos is not None and not self._is_token(bos):
             raise ValueError(
-                f"bos_token_id is {bos!r}: it must be None or an integer of 0..vocab_size-1, here"
-                f" 0..{self.vocab_size - 1}"
+                f"bos_token_id is {quoted(bos)}: it must be None or an integer of 0..vocab_size-1,"
+                f" here 0..{self.vocab_size - 1}"
             )
         ends = eos if isinstance(eos, (list, tuple)) else () if eos is None else (eos,)
         if not all(map(self._is_token, ends)):
             raise ValueError(
-                f"eos_token_id is {eos!r}: it must be None or an integer of 0..vocab_size-1, here"
-                f" 0..{self.vocab_size - 1}, or a list of such"
+                f"eos_token_id is {quoted(eos)}: it must be None or an integer of 0..vocab_size-1,"
+                f" here 0..{self.vocab_size - 1}, or a list of such"
             )
         ends = tuple(dict.fromkeys(ends))
         object.__setattr__(self, "eos_token_id", ends if len(ends) > 1 else next(iter(ends), None))
@@ -179,13 +192,13 @@ class YOCOConfig:
         if self.mixer == "sliding_window":
             if not _is_int(self.sliding_window, 1):
                 raise ValueError(
-                    f"sliding_window is {self.sliding_window!r} with mixer 'sliding_window': it"
-                    " must be a positive integer"
+                    f"sliding_window is {quoted(self.sliding_window)} with mixer 'sliding_window':"
+                    f" it must be a positive integer, at most {MAX_SIZE:,}"
                 )
             return
         if self.sliding_window is not None:
             raise ValueError(
-                f"sliding_window is {self.sliding_window!r} with mixer 'gated_retention': it"
+                f"sliding_window is {quoted(self.sliding_window)} with mixer 'gated_retention': it"
                 " must be None"
             )
         if self.n_self_kv_heads != self.n_self_heads:
@@ -253,8 +266,9 @@ def _require_positive_floats(config: object, names: Iterable[str]) -> None:
     for name in names:
         value = getattr(config, name)
         is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
-        if not is_number or not math.isfinite(value) or value <= 0:
-            raise ValueError(f"{name} is {value!r}: it must be a positive, finite number")
+        # an integer of 400 digits compares with a float, but is none
+        if not is_number or not 0 < value <= sys.float_info.max:
+            raise ValueError(f"{name} is {quoted(value)}: it must be a positive, finite number")
         # JSON writes 10000.0 as either 10000.0 or 10000; one config must have one form.
         object.__setattr__(config, name, float(value))
 
@@ -263,7 +277,7 @@ def _require_bools(config: object, names: Iterable[str]) -> None:
     for name in names:
         value = getattr(config, name)
         if not isinstance(value, bool):
-            raise ValueError(f"{name} is {value!r}: it must be true or false")
+            raise ValueError(f"{name} is {quoted(value)}: it must be true or false")
 
 
 def _require_choices(config: object, choices: Mapping[str, Any]) -> None:
@@ -271,4 +285,4 @@ def _require_choices(config: object, choices: Mapping[str, Any]) -> None:
         value = getattr(config, name)
         if value not in get_args(literal):
             allowed = ", ".join(get_args(literal))
-            raise ValueError(f"{name} is {value!r}: it must be one of {allowed}")
+            raise ValueError(f"{name} is {quoted(value)}: it must be one of {allowed}")

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 import json
-import pickle
-import zipfile
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import SafetensorError, safe_open
 from torch import Tensor
+
+from yoco.checkpoints.state_dicts import open_state_dict
+from yoco.quoting import first_line, quoted, short_name
 
 # Single file, then the index of the same weights in shards.
 WEIGHT_FILES = (
     ("model.safetensors", "model.safetensors.index.json"),
     ("pytorch_model.bin", "pytorch_model.bin.index.json"),
 )
-# What `torch.load` and `zipfile` raise for damaged bytes.
-TORCH_FAULTS = (
-    *(EOFError, LookupError, RuntimeError, ValueError),
-    *(pickle.UnpicklingError, zipfile.BadZipFile),
-)
+# Far more than any index of weights takes up, and little enough to hold as Python objects.
+MAX_JSON_BYTES = 16 * 2**20
+MAX_TENSORS = 200_000
+MAX_NAME = 255
 
 
 @contextmanager
@@ -36,14 +36,21 @@ def faults_name(path: Path) -> Iterator[None]:
 
 
 def require_file(path: Path) -> Path:
-    """The path, if it is a file.
+    """The path, if it is a file, which can be read without waiting and has an end.
 
     Raises:
-        FileNotFoundError: it is not.
+        FileNotFoundError: there is nothing.
+        ValueError: there is something else.
     """
-    if not path.is_file():
+    if path.is_file():
+        return path
+    if not os.path.lexists(path):
         raise FileNotFoundError(f"{path.parent} lacks the file {path.name}: add it")
-    return path
+    if path.is_dir():
+        kind = "a folder"
+    else:
+        kind = "a pipe, socket or device" if path.exists() else "a link that leads nowhere"
+    raise ValueError(f"{path} is {kind}: it must be a file")
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -51,13 +58,20 @@ def read_json(path: Path) -> dict[str, Any]:
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: it holds no JSON object.
+        ValueError: it holds no JSON object, or far too much.
     """
-    text = require_file(path).read_bytes()
+    with require_file(path).open("rb") as file:
+        text = file.read(MAX_JSON_BYTES + 1)
+    if len(text) > MAX_JSON_BYTES:
+        raise ValueError(
+            f"{path} holds more than {MAX_JSON_BYTES:,} bytes: no config or index is so large"
+        )
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON, or cut short: {error}") from error
+        raise ValueError(f"{path} is not JSON, or cut short: {first_line(error)}") from error
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deeply to be a config or an index") from error
     if not isinstance(value, dict):
         raise ValueError(f"{path} holds a {type(value).__name__}: it must be a JSON object")
     return value
@@ -74,35 +88,19 @@ def open_tensors(path: Path) -> dict[str, Tensor]:
         ValueError: the file is damaged, or holds something else than a dict of tensors.
     """
     require_file(path)
-    if path.suffix == ".safetensors":
-        try:
-            with safe_open(path, framework="pt", device="cpu") as file:
-                return {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-        except SafetensorError as error:
-            raise ValueError(f"{path} is not safetensors, or cut short: {error}") from error
+    if path.suffix != ".safetensors":
+        with faults_name(path):
+            return open_state_dict(path)
     try:
-        is_zip = zipfile.is_zipfile(path)
-        values = (
-            torch.load(path, map_location="cpu", weights_only=True, mmap=True) if is_zip else None
-        )
-    except TORCH_FAULTS as error:
-        # torch's messages go on for many lines about what else one could try.
-        reason = next(iter(str(error).splitlines()), type(error).__name__)
-        raise ValueError(f"{path} cannot be read as a state dict: {reason}") from error
-    if not is_zip:
-        raise ValueError(
-            f"{path} is not a state dict in torch's zip format, or cut short: save it anew with"
-            " torch.save"
-        )
-    if not isinstance(values, dict):
-        raise ValueError(f"{path} holds a {type(values).__name__}: it must be a bare state dict")
-    for name, value in values.items():
-        if not isinstance(value, Tensor):
-            raise ValueError(
-                f"{path} holds a {type(value).__name__} under {name!r}: it must be a bare state"
-                " dict, all tensors"
-            )
-    return dict(values)
+        with safe_open(path, framework="pt", device="cpu") as file:
+            names = list(file.keys())
+            if len(names) > MAX_TENSORS:
+                raise ValueError(
+                    f"{path} holds {len(names):,} tensors: at most {MAX_TENSORS:,} are read"
+                )
+            return {name: file.get_tensor(name) for name in names}
+    except SafetensorError as error:
+        raise ValueError(f"{path} is not safetensors, or cut short: {first_line(error)}") from error
 
 
 def open_weights(folder: Path) -> tuple[dict[str, Tensor], list[Path]]:
@@ -112,13 +110,16 @@ def open_weights(folder: Path) -> tuple[dict[str, Tensor], list[Path]]:
         FileNotFoundError: no weights, or a shard is missing.
         ValueError: single file and index both present, or shards do not hold what the index says.
     """
-    for single, index in WEIGHT_FILES:
-        if (folder / single).exists() and (folder / index).exists():
-            raise ValueError(f"{folder} holds both {single} and {index}: leave one of them")
-        if (folder / single).exists():
-            return open_tensors(folder / single), [folder / single]
-        if (folder / index).exists():
-            return _open_shards(folder / index)
+    for names in WEIGHT_FILES:
+        single, index = (folder / name for name in names)
+        if os.path.lexists(single) and os.path.lexists(index):
+            raise ValueError(
+                f"{folder} holds both {single.name} and {index.name}: leave one of them"
+            )
+        if os.path.lexists(single):
+            return open_tensors(single), [single]
+        if os.path.lexists(index):
+            return _open_shards(index)
     names = ", ".join(name for pair in WEIGHT_FILES for name in pair)
     raise FileNotFoundError(f"{folder} holds no weights: add one of {names}")
 
@@ -127,17 +128,23 @@ def _open_shards(index: Path) -> tuple[dict[str, Tensor], list[Path]]:
     shard_of = read_json(index).get("weight_map")
     if not isinstance(shard_of, dict) or not all(isinstance(x, str) for x in shard_of.values()):
         raise ValueError(f"{index} lacks 'weight_map', from names of tensors to names of files")
+    stated: dict[str, set[str]] = {}
+    for name, shard in shard_of.items():
+        if Path(shard).name != shard or not shard.isprintable() or len(shard) > MAX_NAME:
+            raise ValueError(
+                f"{index} names the shard {quoted(shard)}: it must be a file next to the index"
+            )
+        stated.setdefault(shard, set()).add(name)
     tensors: dict[str, Tensor] = {}
     files = [index]
-    for shard in sorted(set(shard_of.values())):
-        if Path(shard).name != shard:
-            raise ValueError(f"{index} names the shard {shard!r}: it must be a file beside it")
+    for shard, names in sorted(stated.items()):
         files.append(index.parent / shard)
         found = open_tensors(files[-1])
-        stated = {name for name, holder in shard_of.items() if holder == shard}
-        wrong = sorted(stated ^ found.keys())
+        wrong = sorted(names ^ found.keys())
         if wrong:
-            state = "lacks" if wrong[0] in stated else "holds, against the index,"
-            raise ValueError(f"{files[-1]} {state} {wrong[0]} ({len(wrong)} such tensors)")
+            state = "lacks" if wrong[0] in names else "holds, against the index,"
+            raise ValueError(
+                f"{files[-1]} {state} {short_name(wrong[0])} ({len(wrong)} such tensors)"
+            )
         tensors |= found
     return tensors, files

@@ -6,9 +6,11 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from yoco.config import RopeConfig, YOCOConfig, refuse_unknown_keys
+from yoco.config import MAX_SIZE, RopeConfig, YOCOConfig, refuse_unknown_keys
+from yoco.quoting import quoted
 
 MODEL_TYPE = "yoco"
+MODEL_PREFIX = "model."
 SELF_TYPES = {"gated_retention": "gated_retention", "swa": "sliding_window"}
 
 # What a key that is absent means, as in fla's own config class.
@@ -67,16 +69,27 @@ IRRELEVANT_SELF: dict[str, Any] = {
     "use_gate": True,
     "use_short_conv": True,
 }
-# Bookkeeping of transformers, never written.
+# Bookkeeping of transformers, never written: what a config says of itself, then what older
+# releases keep there of generation.
 IRRELEVANT_OF_TRANSFORMERS = (
-    *("_attn_implementation_autoset", "_name_or_path", "add_cross_attention", "auto_map"),
-    *("chunk_size_feed_forward", "cross_attention_hidden_size", "decoder_start_token_id", "dtype"),
-    *("finetuning_task", "fuse_linear_cross_entropy", "id2label", "is_decoder"),
-    *("is_encoder_decoder", "label2id", "output_attentions", "output_hidden_states", "prefix"),
-    *("problem_type", "pruned_heads", "return_dict", "sep_token_id", "task_specific_params"),
-    *("tie_encoder_decoder", "tokenizer_class", "torch_dtype", "torchscript"),
-    *("transformers_version", "use_bfloat16"),
+    *("_attn_implementation", "_attn_implementation_autoset", "_attn_implementation_internal"),
+    *("_commit_hash", "_experts_implementation", "_name_or_path", "_output_attentions"),
+    *("add_cross_attention", "attn_implementation", "auto_map", "chunk_size_feed_forward"),
+    *("cross_attention_hidden_size", "decoder_start_token_id", "dtype", "finetuning_task"),
+    *("fuse_linear_cross_entropy", "id2label", "is_decoder", "is_encoder_decoder", "label2id"),
+    *("num_labels", "output_attentions", "output_hidden_states", "prefix", "problem_type"),
+    *("pruned_heads", "quantization_config", "return_dict", "sep_token_id"),
+    *("task_specific_params", "tf_legacy_loss", "tie_encoder_decoder", "tokenizer_class"),
+    *("torch_dtype", "torchscript", "transformers_version", "use_bfloat16", "use_return_dict"),
+    *("bad_words_ids", "begin_suppress_tokens", "diversity_penalty", "do_sample"),
+    *("early_stopping", "encoder_no_repeat_ngram_size", "exponential_decay_length_penalty"),
+    *("forced_bos_token_id", "forced_eos_token_id", "length_penalty", "max_length", "min_length"),
+    *("no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_return_sequences"),
+    *("output_scores", "remove_invalid_values", "repetition_penalty"),
+    *("return_dict_in_generate", "suppress_tokens", "temperature", "top_k", "top_p", "typical_p"),
 )
+# Options that are off where a config says null, as they are in fla.
+OPTIONS = ("tie_word_embeddings", "qkv_bias", "qk_norm")
 # Keys of other projects that say "yoco" and mean another model.
 FOREIGN_KEYS = (
     *("cross_head_dim", "cross_kv_head", "d_ffn", "d_model", "head", "kv_head", "n_layers"),
@@ -99,7 +112,7 @@ def config_from_fla(values: Mapping[str, Any]) -> YOCOConfig:
     known = [*DEFAULTS, *IRRELEVANT, *IRRELEVANT_OF_TRANSFORMERS]
     known += ["model_type", "self_decoder_attn", "cross_decoder_attn"]
     refuse_unknown_keys(values, known, "the file")
-    top = {**DEFAULTS, **values}
+    top = {**DEFAULTS, **_without_null_options(values)}
     self_attn = _nested(values, "self_decoder_attn", SELF_DEFAULTS, IRRELEVANT_SELF)
     cross_attn = _nested(values, "cross_decoder_attn", CROSS_DEFAULTS, {})
     _refuse_unsupported(top, self_attn)
@@ -107,13 +120,13 @@ def config_from_fla(values: Mapping[str, Any]) -> YOCOConfig:
     num_layers, n_self_layers = top["num_hidden_layers"], top["num_self_decoder_layers"]
     if not (isinstance(num_layers, int) and isinstance(n_self_layers, int)):
         raise ValueError(
-            f"num_hidden_layers is {num_layers!r}, num_self_decoder_layers {n_self_layers!r}: both"
-            " must be integers"
+            f"num_hidden_layers is {quoted(num_layers)}, num_self_decoder_layers"
+            f" {quoted(n_self_layers)}: both must be integers"
         )
     if n_self_layers >= num_layers:
         raise ValueError(
-            f"num_self_decoder_layers is {n_self_layers} of num_hidden_layers {num_layers}: a model"
-            " without a cross-decoder is not supported"
+            f"num_self_decoder_layers is {quoted(n_self_layers)} of num_hidden_layers"
+            f" {quoted(num_layers)}: a model without a cross-decoder is not supported"
         )
     n_self_heads, n_attn_heads = self_attn["num_heads"], cross_attn["num_heads"]
     n_attn_kv_heads = cross_attn["num_kv_heads"]
@@ -159,24 +172,33 @@ def _nested(
     nested = values.get(key)
     nested = {} if nested is None else nested
     if not isinstance(nested, Mapping):
-        raise ValueError(f"{key} is {nested!r}: it must be an object")
+        raise ValueError(f"{key} is {quoted(nested)}: it must be an object")
     refuse_unknown_keys(nested, [*defaults, *irrelevant], key)
-    return {**defaults, **nested}
+    return {**defaults, **_without_null_options(nested)}
+
+
+def _without_null_options(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {k: value for k, value in values.items() if value is not None or k not in OPTIONS}
 
 
 def _refuse_unsupported(top: Mapping[str, Any], self_attn: Mapping[str, Any]) -> None:
-    if self_attn["type"] not in SELF_TYPES:
+    if top.get("quantization_config") is not None:
         raise ValueError(
-            f"self_decoder_attn type is {self_attn['type']!r}: supported are"
+            f"quantization_config is {quoted(top['quantization_config'])}: quantized weights are"
+            " not supported, save the model without"
+        )
+    if not isinstance(self_attn["type"], str) or self_attn["type"] not in SELF_TYPES:
+        raise ValueError(
+            f"self_decoder_attn type is {quoted(self_attn['type'])}: supported are"
             f" {', '.join(SELF_TYPES)}, run other models through fla itself"
         )
     if top["attnres_block_size"] is not None:
         raise ValueError(
-            f"attnres_block_size is {top['attnres_block_size']!r}: attention residuals are not"
-            " supported, run the model through fla itself"
+            f"attnres_block_size is {quoted(top['attnres_block_size'])}: attention residuals are"
+            " not supported, run the model through fla itself"
         )
     if top["hidden_act"] != "swish":
-        raise ValueError(f"hidden_act is {top['hidden_act']!r}: only 'swish' is supported")
+        raise ValueError(f"hidden_act is {quoted(top['hidden_act'])}: only 'swish' is supported")
 
 
 def _interleaved_rope(attn: Mapping[str, Any]) -> RopeConfig:
@@ -189,8 +211,8 @@ def _hidden_dim(top: Mapping[str, Any]) -> Any:
         return top["intermediate_size"]
     ratio = 4 if top["hidden_ratio"] is None else top["hidden_ratio"]
     for key, value in (("hidden_size", top["hidden_size"]), ("hidden_ratio", ratio)):
-        if not isinstance(value, (int, float)):
-            raise ValueError(f"{key} is {value!r}: it must be a number")
+        if not isinstance(value, (int, float)) or not 0 < value <= MAX_SIZE:
+            raise ValueError(f"{key} is {quoted(value)}: it must be a positive number")
     return -(-int(top["hidden_size"] * ratio * 2 / 3) // 256) * 256
 
 

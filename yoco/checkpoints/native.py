@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from yoco.config import YOCOConfig
+from yoco.quoting import quoted
 
 FORMAT_KEY = "yoco_evals_format"
 FORMAT_VERSION = 1
@@ -24,8 +25,8 @@ def config_from_native(values: Mapping[str, Any]) -> YOCOConfig:
     version = values.get(FORMAT_KEY)
     if version != FORMAT_VERSION:
         raise ValueError(
-            f"{FORMAT_KEY} is {version!r}: this release reads {FORMAT_VERSION}, install the one"
-            " that wrote the file"
+            f"{FORMAT_KEY} is {quoted(version)}: this release reads {FORMAT_VERSION}, install the"
+            " one that wrote the file"
         )
     return YOCOConfig.from_dict({k: v for k, v in values.items() if k != FORMAT_KEY})
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from yoco.config import RopeConfig, YOCOConfig, refuse_unknown_keys
+from yoco.quoting import quoted
 
 CONFIG_FILE = "params.json"
 WEIGHTS_FILE = "checkpoint.pth"
@@ -14,6 +15,7 @@ REQUIRED_KEYS = (
     *("dim", "n_layers", "hidden_dim", "vocab_size"),
     *("n_self_heads", "n_attn_heads", "n_attn_kv_heads"),
 )
+
 # Defaults of the official argument class; -1 tokens is its "not said".
 OPTIONAL_KEYS = {
     "rope_theta": 10000.0,
@@ -39,13 +41,13 @@ def config_from_params(params: Mapping[str, Any]) -> YOCOConfig:
     values = {**OPTIONAL_KEYS, **params}
     if values["model_parallel_size"] != 1:
         raise ValueError(
-            f"model_parallel_size is {values['model_parallel_size']!r}: only 1 is supported, merge"
-            " the parts of the checkpoint"
+            f"model_parallel_size is {quoted(values['model_parallel_size'])}: only 1 is supported,"
+            " merge the parts of the checkpoint"
         )
     n_layers = values["n_layers"]
     if not isinstance(n_layers, int) or n_layers < 2 or n_layers % 2:
         raise ValueError(
-            f"n_layers is {n_layers!r}: it must be even and positive, both halves together"
+            f"n_layers is {quoted(n_layers)}: it must be even and positive, both halves together"
         )
     max_length = values["max_seq_len"]
     says_length = not isinstance(max_length, int) or max_length > 0

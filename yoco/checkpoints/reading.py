@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,9 +21,11 @@ from yoco.checkpoints.files import (
 )
 from yoco.checkpoints.tensors import check_tensors, expected_shapes
 from yoco.config import YOCOConfig
+from yoco.quoting import quoted
 
 Format = Literal["official", "fla", "native"]
 HF_CONFIG_FILE = "config.json"
+EMBEDDINGS, HEAD = "embed_tokens.weight", "output_projection.weight"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,17 +35,15 @@ class Checkpoint:
     Args:
         tensors: by canonical name, on the CPU, memory-mapped, in the checkpoint's own dtypes;
             exactly those of `expected_shapes(config)`.
+        stored_names: what the files call them.
         files: what was read, config first.
     """
 
     config: YOCOConfig
     tensors: dict[str, Tensor]
+    stored_names: dict[str, str]
     format: Format
     files: list[Path]
-
-    def stored_name(self, name: str) -> str:
-        """What the files call the tensor of this canonical name."""
-        return fla.fla_name(name) if self.format == "fla" else name
 
 
 def holds_checkpoint(folder: Path) -> bool:
@@ -65,12 +66,13 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise FileNotFoundError(f"no such folder: {folder}")
     if not folder.is_dir():
         raise ValueError(f"{folder} is a file: give the folder of the checkpoint")
-    is_official = (folder / official.CONFIG_FILE).exists()
-    if is_official and (folder / HF_CONFIG_FILE).exists():
+    is_official = os.path.lexists(folder / official.CONFIG_FILE)
+    is_hf = os.path.lexists(folder / HF_CONFIG_FILE)
+    if is_official and is_hf:
         raise ValueError(
             f"{folder} holds both {official.CONFIG_FILE} and {HF_CONFIG_FILE}: leave one of them"
         )
-    if not holds_checkpoint(folder):
+    if not is_official and not is_hf:
         raise FileNotFoundError(
             f"{folder} holds no checkpoint: it must have {official.CONFIG_FILE} (official) or"
             f" {HF_CONFIG_FILE} (flash-linear-attention)"
@@ -87,7 +89,13 @@ def _read_official(folder: Path) -> Checkpoint:
     tensors = open_tensors(weights)
     with faults_name(weights):
         check_tensors(tensors, expected_shapes(config))
-    return Checkpoint(config=config, tensors=tensors, format="official", files=[params, weights])
+    return Checkpoint(
+        config=config,
+        tensors=tensors,
+        stored_names={name: name for name in tensors},
+        format="official",
+        files=[params, weights],
+    )
 
 
 def _read_hf(folder: Path) -> Checkpoint:
@@ -97,13 +105,28 @@ def _read_hf(folder: Path) -> Checkpoint:
         format, config = _hf_config(values)
     shapes = expected_shapes(config)
     found, files = open_weights(folder)
-    stored_names = {name: fla.fla_name(name) if format == "fla" else name for name in shapes}
+    stored_names = {name: _stored_name(name, format, found) for name in shapes}
     with faults_name(folder):
-        if config.tie_word_embeddings and format == "fla":
-            found = _without_tied_head(found)
+        if config.tie_word_embeddings:
+            head = _stored_name(HEAD, format, found)
+            found = _with_one_name(found, head, stored_names[EMBEDDINGS])
         check_tensors(found, {stored_names[name]: shape for name, shape in shapes.items()})
-    tensors = {name: found[stored] for name, stored in stored_names.items()}
-    return Checkpoint(config=config, tensors=tensors, format=format, files=[path, *files])
+    return Checkpoint(
+        config=config,
+        tensors={name: found[stored] for name, stored in stored_names.items()},
+        stored_names=stored_names,
+        format=format,
+        files=[path, *files],
+    )
+
+
+def _stored_name(name: str, format: Format, found: Mapping[str, Tensor]) -> str:
+    if format == "native":
+        return name
+    # transformers saves a model without its head under names without the prefix
+    is_bare = fla.fla_name(EMBEDDINGS).removeprefix(fla.MODEL_PREFIX) in found
+    stored = fla.fla_name(name)
+    return stored.removeprefix(fla.MODEL_PREFIX) if is_bare else stored
 
 
 def _hf_config(values: Mapping[str, Any]) -> tuple[Format, YOCOConfig]:
@@ -113,22 +136,27 @@ def _hf_config(values: Mapping[str, Any]) -> tuple[Format, YOCOConfig]:
     if model_type == fla.MODEL_TYPE or (model_type is None and "self_decoder_attn" in values):
         return "fla", fla.config_from_fla(values)
     raise ValueError(
-        f"model_type is {model_type!r}: it must be {fla.MODEL_TYPE!r} (flash-linear-attention)"
+        f"model_type is {quoted(model_type)}: it must be {fla.MODEL_TYPE!r}"
+        " (flash-linear-attention)"
     )
 
 
-def _without_tied_head(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    head, embeddings = (
-        fla.fla_name(name) for name in ("output_projection.weight", "embed_tokens.weight")
-    )
+def _with_one_name(tensors: dict[str, Tensor], head: str, embeddings: str) -> dict[str, Tensor]:
+    """The tensors with a tied matrix under the embeddings' name, whichever names hold it."""
     stored, tied = tensors.get(head), tensors.get(embeddings)
-    if stored is not None and tied is not None and not _are_equal(stored, tied):
+    if stored is None:
+        return tensors
+    if tied is not None and not _are_equal(stored, tied):
         raise ValueError(
             f"{head} is not {embeddings} though tie_word_embeddings is true: set it to false, or"
             " remove the tensor"
         )
-    return {name: tensor for name, tensor in tensors.items() if name != head}
+    others = {name: tensor for name, tensor in tensors.items() if name != head}
+    return {embeddings: stored, **others}
 
 
 def _are_equal(a: Tensor, b: Tensor) -> bool:
-    return a.dtype == b.dtype and torch.equal(a, b)
+    if a.dtype != b.dtype or a.shape != b.shape:
+        return False
+    # as bytes: NaN is not what it is, and is told of by its own name later
+    return torch.equal(*(tensor.reshape(-1).view(torch.uint8) for tensor in (a, b)))

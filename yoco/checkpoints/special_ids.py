@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from yoco.checkpoints.files import faults_name, read_json
+from yoco.quoting import quoted
 
 CONFIG_FILES = ("config.json", "generation_config.json")
 
@@ -45,5 +46,5 @@ def stated_ids(folder: str | Path) -> StatedIds:
 def _ids(key: str, value: Any) -> list[int]:
     ids = [] if value is None else value if isinstance(value, list) else [value]
     if not all(isinstance(x, int) and not isinstance(x, bool) and x >= 0 for x in ids):
-        raise ValueError(f"{key} is {value!r}: it must be an id, a list of ids, or null")
+        raise ValueError(f"{key} is {quoted(value)}: it must be an id, a list of ids, or null")
     return ids

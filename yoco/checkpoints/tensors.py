@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from yoco.config import YOCOConfig
+from yoco.quoting import short_name
 
 NUM_NAMED = 3
 DTYPES = (torch.float64, torch.float32, torch.bfloat16, torch.float16)
@@ -85,26 +86,26 @@ def _ffn_shapes(config: YOCOConfig) -> dict[str, tuple[int, ...]]:
 
 
 def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, tuple[int, ...]]) -> None:
-    """Passes if the tensors are exactly those expected, floating point, and of their shapes.
+    """Passes if the tensors are exactly those expected, of their shapes, in dtypes of models.
 
     Raises:
         ValueError: otherwise; one line that names the first few of each kind and says how many.
     """
     misshapen = [
-        f"{name} {tuple(tensors[name].shape)} instead of {tuple(shape)}"
+        f"{short_name(name)} {tuple(tensors[name].shape)} instead of {tuple(shape)}"
         for name, shape in expected.items()
         if name in tensors and tuple(tensors[name].shape) != tuple(shape)
     ]
     unsupported = [
-        f"{name} {str(tensor.dtype).removeprefix('torch.')}"
+        f"{short_name(name)} {str(tensor.dtype).removeprefix('torch.')}"
         for name, tensor in tensors.items()
         if tensor.dtype not in DTYPES
     ]
     faults = [
         first_few("missing", (name for name in expected if name not in tensors)),
-        first_few("unexpected", (name for name in tensors if name not in expected)),
+        first_few("unexpected", (short_name(name) for name in tensors if name not in expected)),
         first_few("misshapen", misshapen),
-        first_few("not floating point", unsupported),
+        first_few("of an unsupported dtype", unsupported),
     ]
     if any(faults):
         raise ValueError(f"tensors do not fit the config: {'; '.join(filter(None, faults))}")

@@ -6,6 +6,7 @@ import dataclasses
 import hashlib
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from yoco.checkpoints.tensors import first_few
 from yoco.config import YOCOConfig
 
 # elements that are hashed, looked at and converted while they are in the processor's cache
-PIECE = 1 << 18
+PIECE = 1 << 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,24 +45,25 @@ def load_weights(
     tensors: dict[str, Tensor] = {}
     nonfinite: dict[str, int] = {}
     too_large: dict[str, int] = {}
-    for name, stored in sorted(checkpoint.tensors.items()):
-        tensors[name] = torch.empty(stored.shape, dtype=dtype, device=device)
-        digest.begin(name, stored)
-        num_nonfinite = num_too_large = 0
-        for span, piece in _pieces(stored):
-            digest.update(piece)
-            placed = piece.to(dtype)
-            tensors[name].view(-1)[span].copy_(placed)
-            # NaN and Inf come through a conversion and through the extremes, which cost far less
-            # than a mask of every element
-            if not allow_nonfinite and not _extremes_are_finite(placed):
-                here = int((~piece.isfinite()).sum())
-                num_nonfinite += here
-                num_too_large += int((~placed.isfinite()).sum()) - here
-        if num_nonfinite:
-            nonfinite[checkpoint.stored_name(name)] = num_nonfinite
-        elif num_too_large:
-            too_large[checkpoint.stored_name(name)] = num_too_large
+    with ThreadPoolExecutor(1) as hasher:
+        for name, stored in sorted(checkpoint.tensors.items()):
+            tensors[name] = torch.empty(stored.shape, dtype=dtype, device=device)
+            digest.begin(name, stored)
+            num_nonfinite = num_too_large = 0
+            for span, piece in _pieces(stored):
+                hashed = hasher.submit(digest.update, piece)
+                placed = _placed(piece, tensors[name].view(-1)[span])
+                # NaN and Inf come through a conversion and through the extremes, which cost far
+                # less than a mask of every element
+                if not allow_nonfinite and not _extremes_are_finite(placed):
+                    here = int((~piece.isfinite()).sum())
+                    num_nonfinite += here
+                    num_too_large += int((~placed.isfinite()).sum()) - here
+                hashed.result()
+            if num_nonfinite:
+                nonfinite[checkpoint.stored_names[name]] = num_nonfinite
+            elif num_too_large:
+                too_large[checkpoint.stored_names[name]] = num_too_large
     where = checkpoint.files[0].parent
     if nonfinite:
         raise ValueError(
@@ -104,6 +106,15 @@ def _pieces(tensor: Tensor) -> Iterator[tuple[slice, Tensor]]:
     for start in range(0, len(flat), PIECE):
         stop = min(start + PIECE, len(flat))
         yield slice(start, stop), copy[: stop - start].copy_(flat[start:stop])
+
+
+def _placed(piece: Tensor, target: Tensor) -> Tensor:
+    """The piece in the target's dtype, on the CPU, after it has been written into the target."""
+    if target.is_cpu:
+        return target.copy_(piece)
+    converted = piece.to(target.dtype)
+    target.copy_(converted)
+    return converted
 
 
 def _extremes_are_finite(piece: Tensor) -> bool:
