@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tasks.tokenizers import Tokenizer
 
 # of processor time; a conversation takes a template a thousandth of that
-MAX_RENDERING_S = 5.0
+MAX_RENDERING_S = 3.0
 
 # what a template may raise besides Jinja's own errors
 _FAILURES = (ArithmeticError, AttributeError, LookupError, MemoryError, RecursionError, TypeError)

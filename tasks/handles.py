@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -43,6 +43,8 @@ _backends: weakref.WeakKeyDictionary[object, Backend] = weakref.WeakKeyDictionar
 # Digests of the handles that this process has made. A handle's text is the same in every process,
 # so that answers kept for it are found again; that it was made here is not to be read from it.
 _made: set[bytes] = set()
+# of those, the ones that a backend has expanded
+_expanded: set[bytes] = set()
 
 
 def announce(
@@ -116,6 +118,7 @@ def expanded_pieces(text: str) -> list[tuple[str, bool]]:
     pieces, done = [], 0
     for start, stop, plan in _plans(text):
         pieces += [(text[done:start], False), (render(plan), True)]
+        _expanded.add(_digest(text[start + len(_OPENING) : stop - len(_CLOSING)]))
         done = stop
     pieces.append((text[done:], False))
     kinds = itertools.groupby((each for each in pieces if each[0]), key=lambda each: each[1])
@@ -159,6 +162,18 @@ def prompt_text(doc: Mapping[str, Any]) -> str:
 def text_of(plan: Plan, pretrained: str | None) -> str:
     """A handle of the plan if the backend that runs `pretrained` expands handles, or its text."""
     return to_handle(plan) if pretrained and announced(pretrained) else render(plan)
+
+
+def were_expanded(texts: Iterable[str]) -> bool:
+    """Whether a backend has expanded any of the handles in these texts, if there are some.
+
+    That of a run with a cache of answers need not: it counts as if it had.
+    """
+    found = {_digest(content) for text in texts for _, _, content in _found(text)} & _made
+    # lm-eval gives its models the cache that they write to
+    caches = (getattr(owner, "cache_hook", None) for owner in _backends)
+    has_cache = any(getattr(cache, "dbdict", None) is not None for cache in caches)
+    return not found or has_cache or not found.isdisjoint(_expanded)
 
 
 def _plans(text: str) -> Iterator[tuple[int, int, Plan]]:

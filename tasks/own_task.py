@@ -7,6 +7,8 @@ from typing import Any
 
 from lm_eval.api.task import ConfigurableTask
 
+from tasks import handles
+
 # lm-eval's own default, which every run has that does not say --seed
 _DEFAULT_FEWSHOT_SEED = 1234
 
@@ -54,3 +56,20 @@ class OwnTask(ConfigurableTask):
             _log.warning("%s: lm-eval's cache of requests is not used", self.name)
         options.update(cache_requests=False, rewrite_requests_cache=False)
         super().build_all_requests(**options)
+
+    def apply_filters(self) -> Any:
+        """As lm-eval calls it once the model has answered.
+
+        Raises:
+            ValueError: If the prompts were for another model than the one that has answered. So it
+                may be where nobody names the model, and a program has loaded several.
+        """
+        texts = (text for each in self.instances for text in each.args if isinstance(text, str))
+        metadata = self.config.metadata or {}
+        is_named = metadata.get("pretrained") or metadata.get("tokenizer")
+        if not is_named and not handles.were_expanded(texts):
+            raise ValueError(
+                f"{self.name} was planned for the YOCO model that is loaded, and another has "
+                "answered: name that one in the metadata, as pretrained or by its tokenizer"
+            )
+        return super().apply_filters()

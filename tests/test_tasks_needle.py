@@ -7,6 +7,7 @@ import math
 import os
 import subprocess
 import sys
+import weakref
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,7 @@ from lm_eval.api.model import LM
 from lm_eval.evaluator import simple_evaluate
 from lm_eval.tasks import TaskManager
 
-from tasks import needle
+from tasks import handles, needle
 from tasks.grids import NeedleDoc, NeedleSettings, cells
 from tasks.not_measured import NotMeasured, allows_not_measured
 from tasks.plans import Plan, render, sha256_of
@@ -416,3 +417,31 @@ def test_what_was_not_measured_has_no_score() -> None:
     assert math.isnan(needle.process_results(doc, [NotMeasured("NaN")])["recall"])
     assert needle.process_results(doc, [""]) == {"recall": 0.0}
     assert allows_not_measured(NeedleDoc(doc))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_loaded_model_needs_no_name_but_another_does(
+    metadata: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(handles, "_backends", weakref.WeakKeyDictionary())
+    tokenizer = tasks_samples.tokenizer("digits", Path(metadata["tokenizer"]))
+    unnamed = {name: metadata[name] for name in ("haystack", "lengths", "depths")}
+
+    class Expanding(Chat):
+        def generate_until(self, requests: list[Any]) -> list[str]:
+            for request in requests:
+                handles.expanded_pieces(request.args[0])
+            return super().generate_until(requests)
+
+    lm = Expanding("")
+    handles.announce(lm, pretrained="a", tokenizer=tokenizer, max_length=1000)
+    samples = run(lm, unnamed)
+    assert all(sample["arguments"][0][0].startswith("<|yoco:prompt") for sample in samples)
+    # it is not asked twice where lm-eval keeps its answers
+    other = {**unnamed, "seed": 1}
+    lm.cache_hook.dbdict = {}
+    assert len(run(Chat(""), other)) == 4
+    lm.cache_hook.dbdict = None
+    with pytest.raises(ValueError, match="yoco_needle was planned for the YOCO model that is load"):
+        run(Chat(""), other)
+    assert len(run(Chat(""), {**metadata, "seed": 1})) == 4

@@ -12,7 +12,17 @@ import pytest
 import tasks_samples
 
 from tasks import handles, nll
-from tasks.nll import DocumentDocs, DocumentSettings, document_docs, request_texts
+from tasks.nll import (
+    DocumentDoc,
+    DocumentDocs,
+    DocumentSettings,
+    document_docs,
+    mean_nats,
+    process_results,
+    ratio_of_sums,
+    request_texts,
+)
+from tasks.not_measured import allows_not_measured
 
 ROOT = Path(__file__).parents[1]
 YAML = ROOT / "tasks" / "yaml"
@@ -169,3 +179,39 @@ def test_another_model_answers(metadata: dict[str, Any]) -> None:
     for sample in samples:
         sizes = [size for size, _ in sample["nats_by_position"]]
         assert sum(sizes) == sample["doc"]["length_tokens"] - 1
+
+
+def test_a_likelihood_that_was_not_measured_gives_no_figures() -> None:
+    doc = {"edges": [1, 64, 128], "num_bytes": [100, 90]}
+    found = process_results(doc, [(-10.0, False), (math.nan, False)])
+    assert found["nats_by_position"][0] == (63, 10.0)
+    assert math.isnan(found["nats_by_position"][1][1])
+    assert math.isnan(found["bits_per_token"][0]) and math.isnan(found["bits_per_byte"][0])
+    fine = process_results(doc, [(-10.0, False), (-5.0, False)])
+    for name, mean in (("bits_per_token", ratio_of_sums), ("nats_by_position", mean_nats)):
+        assert math.isnan(mean([fine[name], found[name]]))
+    assert allows_not_measured(DocumentDoc(doc))
+
+
+@pytest.mark.filterwarnings("ignore")  # lm_eval's own
+def test_what_has_no_say_is_said_and_examples_are_refused(
+    metadata: dict[str, Any], caplog: pytest.LogCaptureFixture
+) -> None:
+    from lm_eval.tasks import TaskManager
+
+    manager = TaskManager(include_path=str(YAML), include_defaults=False, metadata=metadata)
+    (task,) = manager.load(["yoco_nll"])["tasks"].values()
+    task.build_all_requests()
+    plain = [instance.args for instance in task.instances]
+    assert caplog.text.count("yoco_nll: documents are read as they are") == 0
+    task.build_all_requests(
+        system_instruction="Be good.", apply_chat_template=True, cache_requests=True
+    )
+    assert [instance.args for instance in task.instances] == plain
+    assert "yoco_nll: documents are read as they are, without instructions" in caplog.text
+    assert "yoco_nll: lm-eval's cache of requests is not used" in caplog.text
+    task.set_fewshot_seed(7)
+    assert "yoco_nll: --seed 7 changes none of its texts" in caplog.text
+    task.set_config("num_fewshot", 1)
+    with pytest.raises(ValueError, match="num_fewshot=1 is not for yoco_nll"):
+        task.build_all_requests()
