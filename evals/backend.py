@@ -32,6 +32,7 @@ from evals.response_cache import claim
 from evals.scoring import Tokens
 from tasks import handles
 from tasks.not_measured import NotMeasured
+from tasks.special_tokens import checkpoint_ids
 from tasks.stated import check_bin, check_prompt
 from tasks.tokenizers import load_tokenizer
 from yoco.checkpoints import read_checkpoint
@@ -69,7 +70,9 @@ class YOCOLM(TemplateLM):
         path = resolve_path(self.pretrained)
         config = read_checkpoint(path).config
         self.max_length = arguments.limit(config.max_length)
-        self.text = load_tokenizer(tokenizer_path(arguments.tokenizer or str(path)))
+        self.text = load_tokenizer(
+            tokenizer_path(arguments.tokenizer or str(path)), checkpoint=checkpoint_ids(path)
+        )
         if self.text.vocab_size > config.vocab_size:
             raise ValueError(
                 f"the tokenizer {self.text.name} has {self.text.vocab_size:,} ids but the "
@@ -286,7 +289,7 @@ class YOCOLM(TemplateLM):
         A longer text is scored in lm-eval's disjoint windows, every token once.
         """
         documents = [
-            self.tok_encode(handles.expand(request.args[-1]), add_special_tokens=False)
+            self.encoder.encode_document(request.args[-1])
             for request in self._tokenising(requests, disable_tqdm)
         ]
         not_finite = NotFiniteRequests(requests)

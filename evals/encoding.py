@@ -13,6 +13,7 @@ import numpy as np
 from evals.scoring import Tokens
 from evals.shared_encoding import SharedEncoder
 from tasks import handles
+from tasks.pieces import PiecedText, literal
 
 if TYPE_CHECKING:
     from tasks.tokenizers import Tokenizer
@@ -63,7 +64,7 @@ class RequestEncoder:
         tokens = self._encode_context(stripped)
         if not stripped or not len(tokens):
             return self._encode_without_context(continuation)
-        whole = self._encode_text(handles.expand(stripped + continuation))
+        whole = self._encode_text(_expanded(stripped + continuation))
         start = len(tokens)
         if continuation and len(whole) <= start:
             # the continuation has merged into the context's last token: score where they part
@@ -72,10 +73,14 @@ class RequestEncoder:
             start = max(1, min(parted, len(whole) - 1))
         return whole[:start] if start < len(tokens) else tokens, whole[start:]
 
+    def encode_document(self, text: str) -> list[int]:
+        """Tokens of a text that is scored as a whole, without what stands before it."""
+        ids = self.tokenizer.encode(_expanded(text), add_special_tokens=False)
+        # a text that brings its BOS along is scored after that one
+        return ids[1:] if ids[:1] == [self.prefix_token_id] else ids
+
     def _encode_without_context(self, continuation: str) -> tuple[Tokens, Tokens]:
-        ids = self.tokenizer.encode(handles.expand(continuation), add_special_tokens=False)
-        if ids[:1] != [self.prefix_token_id]:
-            ids = [self.prefix_token_id, *ids]
+        ids = [self.prefix_token_id, *self.encode_document(continuation)]
         tokens = np.asarray(ids, dtype=np.int32)
         return tokens[:1], tokens[1:]
 
@@ -85,7 +90,7 @@ class RequestEncoder:
         encoder = SharedEncoder(self.tokenizer)
 
         def encode(prompt: str) -> Tokens:
-            return encoder.encode(handles.expand(prompt))
+            return encoder.encode(_expanded(prompt))
 
         with ThreadPoolExecutor(num_ahead) as pool:
             encoding: deque[Future[Tokens]] = deque()
@@ -129,11 +134,18 @@ class RequestEncoder:
         scored bin by bin, a context is what the pair before was as a whole.
         """
         if self._last_context is None or self._last_context[0] != context:
-            self._last_context = (context, self._encode_text(handles.expand(context)))
+            self._last_context = (context, self._encode_text(_expanded(context)))
         return self._last_context[1]
 
-    def _encode_text(self, text: str) -> Tokens:
+    def _encode_text(self, text: PiecedText) -> Tokens:
         """Tokens of a text, whatever it holds; the last one's are remembered."""
-        if self._last_text is None or self._last_text[0] != text:
-            self._last_text = (text, np.asarray(self.tokenizer.encode(text), dtype=np.int32))
+        written = self.tokenizer.written(text)
+        if self._last_text is None or self._last_text[0] != written:
+            ids = self.tokenizer.encode(literal(written))
+            self._last_text = (written, np.asarray(ids, dtype=np.int32))
         return self._last_text[1]
+
+
+def _expanded(text: str) -> PiecedText:
+    """The request's text with its handles expanded, whose prompts are literal."""
+    return PiecedText(handles.expanded_pieces(text))

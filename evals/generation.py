@@ -234,8 +234,8 @@ def _text_of(tokenizer: Tokenizer, options: GenerationOptions, ids: list[int]) -
 
 
 def _stop_ids(tokenizer: Tokenizer, options: GenerationOptions) -> set[int]:
-    """EOS, and the stop strings that are one special token: no decoded text shows those."""
-    stops = {tokenizer.eos_token_id} if tokenizer.eos_token_id is not None else set()
+    """Every end, and the stop strings that are one special token: no decoded text shows those."""
+    stops = set(tokenizer.end_ids)
     for stop in options.until:
         ids = tokenizer.encode(stop, add_special_tokens=False)
         if len(ids) == 1 and not tokenizer.decode(ids):

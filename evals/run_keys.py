@@ -16,6 +16,7 @@ from evals.software import software
 from tasks.documents import find_documents
 from tasks.haystacks import load_haystack
 from tasks.local_data import num_examples
+from tasks.special_tokens import checkpoint_ids
 from tasks.tokenizers import load_tokenizer
 from yoco.checkpoints import checkpoint_sha256, read_checkpoint
 from yoco.kernels import choose_kernels
@@ -75,7 +76,9 @@ def model_key(model_args: Mapping[str, Any]) -> ModelKey:
     kernels = choose_kernels(arguments.backend, device, dtype, checkpoint.config.head_dims)
     return ModelKey(
         checkpoint_sha256=checkpoint_sha256(path),
-        tokenizer_sha256=load_tokenizer(tokenizer_path(arguments.tokenizer or str(path))).hash,
+        tokenizer_sha256=load_tokenizer(
+            tokenizer_path(arguments.tokenizer or str(path)), checkpoint=checkpoint_ids(path)
+        ).hash,
         dtype=dtype_name(dtype),
         device_type=device.type,
         kernels=dict(kernels.names),

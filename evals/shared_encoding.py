@@ -17,6 +17,7 @@ import torch
 
 from evals.reading_order import code_points
 from evals.scoring import Tokens
+from tasks.pieces import literal
 from tasks.token_index import Unsynchronised
 from yoco.common_spans import Source
 
@@ -41,6 +42,7 @@ class SharedEncoder:
 
     def encode(self, text: str) -> Tokens:
         """The ids (T,) that `tokenizer.encode` gives; of parts, as far as their joints tell."""
+        text = self.tokenizer.written(text)
         source = self._source
         if source is not None and len(text) >= LEAST_CHARS:
             try:
@@ -50,7 +52,7 @@ class SharedEncoder:
                 if self._source is source:
                     self._source = None
                 source = None
-        tokens = np.asarray(self.tokenizer.encode(text), dtype=np.int32)
+        tokens = np.asarray(self.tokenizer.encode(literal(text)), dtype=np.int32)
         if len(text) >= LEAST_CHARS:
             self._source = _EncodedText(text, tokens, self.tokenizer)
         return tokens
@@ -84,7 +86,7 @@ class _Located:
 
 
 class _EncodedText:
-    """A text with its tokens, for others that have much in common with it."""
+    """A written text with its tokens, for others that have much in common with it."""
 
     def __init__(self, text: str, tokens: Tokens, tokenizer: Tokenizer) -> None:
         self.text, self.tokens, self.tokenizer = text, tokens, tokenizer
@@ -96,7 +98,7 @@ class _EncodedText:
         Raises:
             Unsynchronised: they are not to be had from this one's.
         """
-        if self._begins_with_bos(text) != self._begins_with_bos(self.text):
+        if self.tokenizer.brings_bos(text) != self.tokenizer.brings_bos(self.text):
             raise Unsynchronised("only one of the texts brings its BOS along")
         # several threads come at once, and what they need takes a while
         with self._preparing:
@@ -118,10 +120,6 @@ class _EncodedText:
                 parts.append(own.between(span.start - span.shift, span.stop - span.shift).ids)
                 begin = span.stop
         return np.concatenate([*parts, self.tokens[num_before + len(own.ids) :]])
-
-    def _begins_with_bos(self, text: str) -> bool:
-        bos = self.tokenizer.bos_token
-        return bos is not None and text.startswith(bos)
 
     @functools.cached_property
     def _own(self) -> tuple[int, _Located]:

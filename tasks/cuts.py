@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.pieces import literal
 from tasks.tokenizers import Tokenizer
 
 # where the first bin ends: before that a mean is one of few tokens
@@ -67,13 +68,13 @@ def cut_document(text: str, tokenizer: Tokenizer, *, max_tokens: int, bins_per_o
     before, after = tokenizer.special_counts
     if after:
         raise ValueError(
-            f"tokenizer {tokenizer.name!r} puts special tokens behind every text, so a text's "
+            f"tokenizer {tokenizer.name!r} puts special tokens after every text, so a text's "
             "beginning has other tokens than the text: use a tokenizer that does not"
         )
-    if tokenizer.bos_token and text.startswith(tokenizer.bos_token):
+    if tokenizer.brings_bos(text):
         raise ValueError(
-            f"a document begins with {tokenizer.bos_token!r}, which tokenizer {tokenizer.name!r} "
-            "takes for its mark of a beginning: leave that document out"
+            f"a document begins with {tokenizer.bos_token!r}, which this backend takes for its "
+            "mark of a beginning: leave that document out"
         )
     text, ids, starts = _beginning(text, tokenizer, max_tokens - before)
     edges = edges_to(max_tokens, bins_per_octave)
@@ -86,7 +87,7 @@ def cut_document(text: str, tokenizer: Tokenizer, *, max_tokens: int, bins_per_o
         for char in _places(text, starts, edge - before):
             if not chars[-1] < char < len(text):
                 continue
-            part = tokenizer.encode(text[:char])[before:]
+            part = tokenizer.encode(literal(text[:char]))[before:]
             token = before + len(part)
             if token > tokens[-1] and np.array_equal(part, ids[: len(part)]):
                 asked.append(edge)

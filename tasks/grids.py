@@ -230,11 +230,13 @@ def build_doc(
     """
     index, measure = _counting(haystack, tokenizer)
     try:
-        return _build_doc(settings, cell, index, measure, surroundings)
+        doc = _build_doc(settings, cell, index, measure, surroundings)
     except Unsynchronised as error:
         _log.warning("no local tokens in %s: this prompt is encoded as a whole (slow)", error)
         index = token_index(haystack, tokenizer, whole=True)
-        return _build_doc(settings, cell, index, measure_reference, surroundings)
+        doc = _build_doc(settings, cell, index, measure_reference, surroundings)
+    # the index may be that of an equal tokenizer from elsewhere
+    return {**doc, "tokenizer": tokenizer.name}
 
 
 def _build_doc(

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tasks.pieces import PiecedText
 from tasks.plans import Plan, beginning, render
 from tasks.tokenizers import Tokenizer
 
@@ -90,7 +91,7 @@ def to_handle(plan: Plan) -> str:
     return _OPENING + content + _CLOSING
 
 
-def expand(text: str) -> str:
+def expand(text: str) -> PiecedText:
     """The text with every handle replaced by its prompt, whoever made the handle.
 
     For prompts of a results file that one trusts: a handle names the files that are read.
@@ -98,25 +99,27 @@ def expand(text: str) -> str:
     Raises:
         ValueError: If a handle cannot be read, or its haystack has changed.
     """
-    pieces, done = [], 0
-    for start, stop, content in _found(text):
-        pieces += [text[done:start], render(_read(content))]
-        done = stop
-    return "".join([*pieces, text[done:]])
+    found = _found(text)
+    return PiecedText(
+        _pieces(text, ((start, stop, _read(content)) for start, stop, content in found))
+    )
 
 
 def expanded_pieces(text: str) -> list[tuple[str, bool]]:
     """The text with the prompts of this process's handles, in pieces.
 
     Each is (text, whether it is literal), and that is a handle's prompt: a special token's name in
-    it is text. Neighbours of one kind are
-    one piece, and no piece is empty.
+    it is text. Neighbours of one kind are one piece, and no piece is empty.
 
     Raises:
         ValueError: If a handle's haystack has changed.
     """
+    return _pieces(text, _plans(text))
+
+
+def _pieces(text: str, plans: Iterable[tuple[int, int, Plan]]) -> list[tuple[str, bool]]:
     pieces, done = [], 0
-    for start, stop, plan in _plans(text):
+    for start, stop, plan in plans:
         pieces += [(text[done:start], False), (render(plan), True)]
         _expanded.add(_digest(text[start + len(_OPENING) : stop - len(_CLOSING)]))
         done = stop

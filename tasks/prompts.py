@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from tasks import pieces
 from tasks.plans import Plan, sha256_of, write_out
 from tasks.token_index import TokenIndex, Unsynchronised
 
@@ -166,6 +167,11 @@ def build_prompt(
             f"a prompt of {prompt_tokens:,} tokens: use a longer one, or allow repeat=true"
         )
     text = write_out(index.haystack, start, seams.stop, seams.insertions, seams.suffix)
+    if around_tokens is None and index.tokenizer.brings_bos(text):
+        raise ValueError(
+            f"the prompt begins with {index.tokenizer.bos_token!r}, which this backend takes for "
+            "its mark of a beginning: use another seed or haystack"
+        )
     total = index.count(start, seams.stop)
     return Prompt(
         plan=Plan(
@@ -196,7 +202,7 @@ def agrees_with_reference(index: TokenIndex, prompt: Prompt) -> bool:
     before, _ = index.tokenizer.special_counts
     offsets = [before + offset for offset in measure_reference(index, seams)[1]]
     return (
-        len(index.tokenizer.encode(text)) == prompt.num_tokens
+        len(index.tokenizer.encode(pieces.literal(text))) == prompt.num_tokens
         and sorted(prompt.needle_offsets_tokens) == offsets
     )
 

@@ -70,7 +70,7 @@ def tokenizer_of(metadata: Mapping[str, Any]) -> Tokenizer:
             "no tokenizer to measure lengths with: "
             "pass --metadata tokenizer=PATH_OR_NAME, or a model with pretrained="
         )
-    return load_tokenizer(str(source))
+    return load_tokenizer(str(source), for_others=True)
 
 
 def backend_of(metadata: Mapping[str, Any]) -> handles.Backend | None:

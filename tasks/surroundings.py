@@ -8,6 +8,7 @@ from typing import Any
 
 from jinja2 import TemplateError
 
+from tasks.pieces import PiecedText, literal
 from tasks.plans import write_out
 from tasks.prompts import Prompt
 from tasks.token_index import TokenIndex
@@ -48,10 +49,12 @@ class Surroundings:
             ValueError: If the surroundings change tokens of the text that are far from them.
         """
         head, tail = inside[:_SEAM_CHARS], inside[-_SEAM_CHARS:]
-        first = tokenizer.encode(self.before + head, add_special_tokens=False)
-        last = tokenizer.encode(tail + self.after, add_special_tokens=False)
-        head_ids = tokenizer.encode(head, add_special_tokens=False)
-        tail_ids = tokenizer.encode(tail, add_special_tokens=False)
+        headed = PiecedText([(self.before, False), (head, True)])
+        tailed = PiecedText([(tail, True), (self.after, False)])
+        first = tokenizer.encode(headed, add_special_tokens=False)
+        last = tokenizer.encode(tailed, add_special_tokens=False)
+        head_ids = tokenizer.encode(literal(head), add_special_tokens=False)
+        tail_ids = tokenizer.encode(literal(tail), add_special_tokens=False)
         same = len(head_ids) // 2, len(tail_ids) // 2
         if first[len(first) - same[0] :] != head_ids[len(head_ids) - same[0] :] or (
             last[: same[1]] != tail_ids[: same[1]]
@@ -60,7 +63,7 @@ class Surroundings:
                 f"tokenizer {tokenizer.name!r} makes other tokens of a prompt within a chat "
                 "template or after an instruction than of the prompt alone: leave these out"
             )
-        whole = tokenizer.encode(self.before + head)
+        whole = tokenizer.encode(headed)
         special = tokenizer.special_counts if len(whole) > len(first) else (0, 0)
         return (
             special[0] + len(first) - len(head_ids),

@@ -5,40 +5,55 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import logging
+import secrets
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks.pieces import Marker, pieces_of
+from tasks.special_tokens import CheckpointIds, checkpoint_ids, decide, rule_of, without_end
+from tasks.tokenizer_files import (
+    CONFIG_NAME,
+    DEFINITION_NAME,
+    read_as_transformers,
+    read_definition,
+    read_folder,
+    refusing,
+)
+
 if TYPE_CHECKING:
     import tiktoken
+    from tokenizers import AddedToken
+    from tokenizers import Tokenizer as Definition
     from transformers import PreTrainedTokenizerBase
 
 OFFICIAL_NAME = "cl100k_base"
 _OFFICIAL_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 _OFFICIAL_VOCAB_SIZE = 100_288
 
-_BARE_BOS = ("<s>",)
-_BARE_EOS = ("</s>", "<|endoftext|>")
-_BARE_PAD = ("<pad>",)
-
 
 class Tokenizer(ABC):
     """Text to ids and back.
 
-    Two tokenizers are equal if their definitions are.
+    What somebody wrote for a model may name special tokens ("<s>"); what is read to it, a haystack
+    or a document, is literal: such a name in it is text. `written` makes one text of both, in which
+    what stands for a special token is a mark that no text can hold; where nothing is literal or
+    nothing is named, it is the text itself. Two tokenizers are equal if their definitions are.
 
     Attributes:
         name: What it was loaded from.
         vocab_size: One more than the largest id.
         bos_token, eos_token, pad_token: As text, None if not defined.
         bos_token_id, eos_token_id, pad_token_id: As ids, None if not defined.
+        end_ids: Ids that end an answer, EOS among them.
+        before, after: Ids that `encode` puts before and after a text.
+        reads_names: Whether special tokens' names are special in literal text too, as another
+            backend reads it.
         hf: The transformers tokenizer (chat templates), None for tiktoken.
-        hash: Hex SHA-256 of its definition.
+        hash: Hex SHA-256 of its definition and of what it puts around a text.
     """
 
     name: str
@@ -49,6 +64,10 @@ class Tokenizer(ABC):
     bos_token_id: int | None
     eos_token_id: int | None
     pad_token_id: int | None
+    end_ids: tuple[int, ...] = ()
+    before: tuple[int, ...] = ()
+    after: tuple[int, ...] = ()
+    reads_names: bool = False
     hf: PreTrainedTokenizerBase | None
     hash: str
 
@@ -56,10 +75,21 @@ class Tokenizer(ABC):
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
         """The ids of a text.
 
-        With special tokens, the ids begin with BOS exactly once if the tokenizer's own rule adds
-        it, or if it has no such rule but is marked to begin with BOS; a text that already begins
-        with the BOS token's text keeps that one.
+        With special tokens, the ids begin with those of `before`, unless the text brings its own
+        BOS along.
+
+        Args:
+            text: What names special tokens means them, but for the literal parts of a `PiecedText`.
+            add_special_tokens: Whether what stands around a text is added.
         """
+
+    def written(self, text: str) -> str:
+        """The text with marks for the special tokens that it names, to be read as literal text."""
+        return str(text)
+
+    def brings_bos(self, written: str) -> bool:
+        """Whether a literal text, or one that `written` made, begins with BOS of its own."""
+        return self.bos_token is not None and written.startswith(self.bos_token)
 
     @abstractmethod
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
@@ -67,28 +97,27 @@ class Tokenizer(ABC):
 
     @abstractmethod
     def char_starts(self, text: str) -> tuple[np.ndarray, np.ndarray]:
-        """The ids of a text without special tokens, and where each begins in it.
+        """The ids of a literal text, without what stands around it, and where each begins.
+
+        Args:
+            text: Literal, or what `written` made.
 
         Returns:
             ids (T,) int32 and character offsets (T,) int64, which never decrease; tokens that
             share a character share its offset.
         """
 
-    @functools.cached_property
+    @property
     def special_counts(self) -> tuple[int, int]:
         """How many special tokens `encode` puts before and after a text."""
-        bare = self.encode("a", add_special_tokens=False)
-        whole = self.encode("a")
-        for before in range(len(whole) - len(bare) + 1):
-            if whole[before : before + len(bare)] == bare:
-                return before, len(whole) - before - len(bare)
-        raise ValueError(
-            f"tokenizer {self.name!r} changes the text's own tokens when it adds special ones: "
-            "use a tokenizer that only puts them before or after"
-        )
+        return len(self.before), len(self.after)
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Tokenizer) and self.hash == other.hash
+        return (
+            isinstance(other, Tokenizer)
+            and self.hash == other.hash
+            and self.reads_names == other.reads_names
+        )
 
     def __hash__(self) -> int:
         return hash(self.hash)
@@ -97,30 +126,76 @@ class Tokenizer(ABC):
 class HuggingFaceTokenizer(Tokenizer):
     """A transformers tokenizer."""
 
-    def __init__(self, name: str, hf: PreTrainedTokenizerBase, *, marked_bos: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        hf: PreTrainedTokenizerBase,
+        *,
+        config: Mapping[str, Any] | None,
+        checkpoint: CheckpointIds,
+        reads_names: bool = False,
+    ) -> None:
         """Wraps a transformers tokenizer.
 
         Args:
             name: What it was loaded from.
             hf: The tokenizer.
-            marked_bos: Whether BOS is to be added if the tokenizer's own rule adds nothing.
+            config: Its tokenizer_config.json, None if it has none.
+            checkpoint: The special ids of the checkpoint that it is used with.
+            reads_names: Whether it is to read texts as transformers does, with what its rule puts
+                after them and special tokens' names in them.
+
+        Raises:
+            ValueError: If it makes no token of any text, or changes a text's own tokens when it
+                adds special ones.
         """
-        self.name, self.hf, self._hf = name, hf, hf
-        self.vocab_size = max(hf.get_vocab().values()) + 1
-        self.bos_token, self.bos_token_id = _special(hf, "bos_token")
-        self.eos_token, self.eos_token_id = _special(hf, "eos_token")
-        self.pad_token, self.pad_token_id = _special(hf, "pad_token")
-        self._prefix = (
-            [self.bos_token_id]
-            if marked_bos and self.bos_token_id is not None and not hf.num_special_tokens_to_add()
-            else []
+        self.name, self.hf, self._hf, self.reads_names = name, hf, hf, reads_names
+        vocabulary = _Vocabulary(hf)
+        special = decide(
+            name,
+            vocabulary=vocabulary,
+            rule=rule_of(name, self._encode_by_rule),
+            config=config,
+            named={each: _named_id(hf, each) for each in ("bos", "eos", "pad")},
+            checkpoint=checkpoint,
         )
+        if not reads_names:
+            special = without_end(name, special)
+        self.before, self.after, self.end_ids = special.before, special.after, special.ends
+        self.vocab_size = max(hf.get_vocab().values()) + 1
+        self.bos_token_id, self.bos_token = special.bos, vocabulary.token_of(special.bos)
+        self.eos_token_id, self.eos_token = special.eos, vocabulary.token_of(special.eos)
+        self.pad_token_id, self.pad_token = special.pad, vocabulary.token_of(special.pad)
+        for each in ("bos_token", "eos_token", "pad_token"):
+            # chat templates ask the transformers tokenizer
+            if getattr(hf, each) is None and getattr(self, each) is not None:
+                setattr(hf, each, getattr(self, each))
+        self._definition, self._marks = _with_marks(hf, reads_names=reads_names, bos=special.bos)
+        whole_words = [token.content for token in _special_tokens(hf) if token.single_word]
+        self._marker = Marker(self._marks, whole_words=whole_words)
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
-        has_bos = self.bos_token is not None and text.startswith(self.bos_token)
-        add = add_special_tokens and not has_bos
-        ids = self._call(text, add_special_tokens=add)["input_ids"]
-        return self._prefix + ids if add else ids
+        written = self.written(text)
+        if self._definition is None:
+            ids = self._hf(written, add_special_tokens=False, verbose=False)["input_ids"]
+        else:
+            (coded,) = self._definition.encode_batch_fast([written], add_special_tokens=False)
+            ids = coded.ids
+        if not add_special_tokens or self.brings_bos(written):
+            return ids
+        return [*self.before, *ids, *self.after]
+
+    def written(self, text: str) -> str:
+        if self._definition is None and (name := self._marker.in_literal(text)):
+            raise ValueError(
+                f"tokenizer {self.name!r} takes {name!r} in a text for the special token: use one "
+                "with a tokenizer.json, or another text"
+            )
+        return self._marker.marked(text)
+
+    def brings_bos(self, written: str) -> bool:
+        bos = self.bos_token
+        return bos is not None and written.startswith(self._marks.get(bos, bos))
 
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
         text = self._hf.decode(
@@ -131,24 +206,24 @@ class HuggingFaceTokenizer(Tokenizer):
         return str(text)
 
     def char_starts(self, text: str) -> tuple[np.ndarray, np.ndarray]:
-        if not getattr(self._hf, "is_fast", False):
+        if self._definition is None:
             raise ValueError(
                 f"tokenizer {self.name!r} cannot say where its tokens lie in the text: needle "
                 "tasks need one with a tokenizer.json"
             )
-        coded = self._call(text, add_special_tokens=False, return_offsets_mapping=True)
-        starts = np.array([start for start, _ in coded["offset_mapping"]], dtype=np.int64)
-        return np.array(coded["input_ids"], dtype=np.int32), starts
+        (coded,) = self._definition.encode_batch([text], add_special_tokens=False)
+        starts = np.array([start for start, _ in coded.offsets], dtype=np.int64)
+        return np.array(coded.ids, dtype=np.int32), starts
 
     @functools.cached_property
     def hash(self) -> str:
         backend = getattr(self._hf, "backend_tokenizer", None)
         definition = backend.to_str() if backend else json.dumps(self._hf.get_vocab())
-        return _sha256(definition, str(self._prefix))
+        around = [self.before, self.bos_token_id, self.eos_token_id, sorted(self.end_ids)]
+        return _sha256(definition, json.dumps(around))
 
-    def _call(self, text: str, **options: Any) -> Any:
-        # verbose=False: the length limit of the model is checked by who knows it
-        return self._hf(text, return_attention_mask=False, verbose=False, **options)
+    def _encode_by_rule(self, text: str, with_rule: bool) -> list[int]:
+        return self._hf(text, add_special_tokens=with_rule, verbose=False)["input_ids"]
 
 
 class OfficialTokenizer(Tokenizer):
@@ -160,14 +235,27 @@ class OfficialTokenizer(Tokenizer):
         self.bos_token, self.bos_token_id = "<s>", 0
         self.pad_token, self.pad_token_id = "<pad>", 1
         self.eos_token, self.eos_token_id = "</s>", 2
+        self.before, self.end_ids = (0,), (2,)
         self._encoding = encoding
+        self._mark = f"<|{secrets.token_hex(8)}|>"
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
-        bos = _OFFICIAL_SPECIALS[0]
-        own_bos = text.startswith(bos)
-        coded = self._encoding.encode_ordinary(text.removeprefix(bos))
+        written = self.written(text)
+        own_bos = self.brings_bos(written)
+        coded = self._encoding.encode_ordinary(written.removeprefix(self._mark))
         ids = [token + len(_OFFICIAL_SPECIALS) for token in coded]
         return [0, *ids] if add_special_tokens or own_bos else ids
+
+    def written(self, text: str) -> str:
+        # only a BOS in front is one, and only if somebody wrote it
+        bos = _OFFICIAL_SPECIALS[0]
+        pieces = pieces_of(text)
+        if pieces and not pieces[0][1] and pieces[0][0].startswith(bos):
+            return self._mark + text[len(bos) :]
+        return str(text)
+
+    def brings_bos(self, written: str) -> bool:
+        return written.startswith(self._mark)
 
     def decode(self, ids: Iterable[int], *, skip_special_tokens: bool = True) -> str:
         named = {} if skip_special_tokens else dict(enumerate(_OFFICIAL_SPECIALS))
@@ -208,90 +296,61 @@ class OfficialTokenizer(Tokenizer):
         return found
 
 
-def load_tokenizer(path_or_name: str | Path) -> Tokenizer:
+def load_tokenizer(
+    path_or_name: str | Path,
+    *,
+    checkpoint: CheckpointIds | None = None,
+    for_others: bool = False,
+) -> Tokenizer:
     """The tokenizer at a path, or of a name.
 
     Args:
         path_or_name: A folder with Hugging Face tokenizer files or a tokenizer.json alone, a path
             to a tokenizer.json, an official checkpoint's folder (params.json and no tokenizer),
             "cl100k_base" for the official scheme, or a name on the Hugging Face hub.
+        checkpoint: The special ids of the checkpoint that it is used with; those of its own folder
+            where not given.
+        for_others: Whether it is to read texts as other backends do, which take transformers'
+            tokenizer as it is.
 
     Raises:
-        ValueError: If nothing there is a tokenizer.
+        ValueError: If nothing there is a tokenizer, or it is broken.
         ImportError: If tiktoken is needed and not installed.
     """
     name, path = str(path_or_name), Path(path_or_name)
     if name == OFFICIAL_NAME:
         return _official(name)
-    if path.is_file():
-        return _bare(name, path)
+    if checkpoint is None:
+        checkpoint = CheckpointIds()
+        if path.is_dir() and not for_others:
+            checkpoint = checkpoint_ids(path)
+    is_bare = path.exists() and not path.is_dir()
     if path.is_dir():
-        if (path / "tokenizer_config.json").is_file():
-            return _configured(name)
-        if (path / "tokenizer.json").is_file():
-            return _bare(name, path / "tokenizer.json")
-        if (path / "tokenizer.model").is_file():
-            return _configured(name)
-        if (path / "params.json").is_file():
+        if (path / CONFIG_NAME).exists() or (path / "tokenizer.model").exists():
+            is_bare = not (path / CONFIG_NAME).exists() and (path / DEFINITION_NAME).exists()
+        elif (path / DEFINITION_NAME).exists():
+            is_bare = True
+        elif (path / "params.json").is_file():
             return _official(name)
-        raise ValueError(
-            f"folder {name} holds no tokenizer: put a tokenizer.json there, or pass tokenizer="
+        else:
+            raise ValueError(
+                f"folder {name} holds no tokenizer: put a tokenizer.json there, or pass tokenizer="
+            )
+    hf: PreTrainedTokenizerBase
+    config: Mapping[str, Any] | None = None
+    if is_bare:
+        from transformers import PreTrainedTokenizerFast
+
+        definition = read_definition(name, path / DEFINITION_NAME if path.is_dir() else path)
+        with refusing(name):
+            hf = PreTrainedTokenizerFast(tokenizer_object=definition)
+    else:
+        is_own = path.is_dir() and not for_others
+        hf, config = read_folder(name) if is_own else read_as_transformers(name)
+    with refusing(name):
+        return HuggingFaceTokenizer(
+            name, hf, config=config, checkpoint=checkpoint, reads_names=for_others
         )
-    return _configured(name)
-
-
-def _bare(name: str, file: Path) -> Tokenizer:
-    from tokenizers import Tokenizer as Definition
-    from transformers import PreTrainedTokenizerFast
-
-    try:
-        is_definition = "model" in json.loads(file.read_text(encoding="utf-8"))
-    except ValueError:
-        is_definition = False
-    if not is_definition:
-        raise ValueError(f"{file} is not a tokenizer.json: name a folder or a file that is one")
-    definition = Definition.from_file(str(file))
-
-    def first_defined(names: tuple[str, ...]) -> str | None:
-        return next((each for each in names if definition.token_to_id(each) is not None), None)
-
-    hf = PreTrainedTokenizerFast(
-        tokenizer_object=definition,
-        bos_token=first_defined(_BARE_BOS),
-        eos_token=first_defined(_BARE_EOS),
-        pad_token=first_defined(_BARE_PAD),
-    )
-    return HuggingFaceTokenizer(name, hf, marked_bos=True)
-
-
-def _configured(name: str) -> Tokenizer:
-    from transformers import AutoTokenizer
-    from transformers.models.auto.tokenization_auto import get_tokenizer_config
-
-    try:
-        with _no_remarks_on_the_model():
-            hf = AutoTokenizer.from_pretrained(name)
-        # transformers 5 drops this mark when the tokenizer.json has no rule of its own
-        marked_bos = bool(get_tokenizer_config(name).get("add_bos_token"))
-    except (OSError, ValueError, KeyError) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise ValueError(
-            f"tokenizer {name!r} cannot be loaded ({reason}): name a folder with tokenizer files, "
-            "a tokenizer.json, cl100k_base or a model on the Hugging Face hub"
-        ) from error
-    return HuggingFaceTokenizer(name, hf, marked_bos=marked_bos)
-
-
-@contextmanager
-def _no_remarks_on_the_model() -> Iterator[None]:
-    """transformers reads config.json beside a tokenizer, and warns that it does not know YOCO."""
-    logger = logging.getLogger("transformers.configuration_utils")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _official(name: str) -> Tokenizer:
@@ -310,9 +369,91 @@ def _official(name: str) -> Tokenizer:
         ) from error
 
 
-def _special(hf: PreTrainedTokenizerBase, name: str) -> tuple[str, int] | tuple[None, None]:
-    text = getattr(hf, name)
-    return (None, None) if text is None else (str(text), int(getattr(hf, name + "_id")))
+class _Vocabulary:
+    """What `decide` asks of a transformers tokenizer's vocabulary."""
+
+    def __init__(self, hf: PreTrainedTokenizerBase) -> None:
+        self._ids = hf.get_vocab()
+        self._tokens = {token_id: token for token, token_id in self._ids.items()}
+        self._special = {self._ids.get(token.content) for token in _special_tokens(hf)}
+
+    def id_of(self, token: str) -> int | None:
+        return self._ids.get(token)
+
+    def token_of(self, token_id: int | None) -> str | None:
+        return None if token_id is None else self._tokens.get(token_id)
+
+    def is_special(self, token_id: int) -> bool:
+        return token_id in self._special
+
+
+def _special_tokens(hf: PreTrainedTokenizerBase) -> list[AddedToken]:
+    tokens: dict[Any, Any] = hf.added_tokens_decoder
+    return [token for token in tokens.values() if token.special]
+
+
+def _named_id(hf: PreTrainedTokenizerBase, role: str) -> int | None:
+    if getattr(hf, f"{role}_token") is None:
+        return None
+    token_id = getattr(hf, f"{role}_token_id")
+    return None if token_id is None else int(token_id)
+
+
+def _with_marks(
+    hf: PreTrainedTokenizerBase, *, reads_names: bool, bos: int | None
+) -> tuple[Definition | None, dict[str, str]]:
+    """The definition with a mark as the name of each special token, and the marks by name.
+
+    So no text holds a special token's name, and no piece of a text is one: a unigram model takes
+    "<s>" for the piece of that name, wherever it stands.
+    """
+    from tokenizers import AddedToken
+    from tokenizers import Tokenizer as Definition
+
+    names = dict.fromkeys(token.content for token in _special_tokens(hf))
+    backend = getattr(hf, "backend_tokenizer", None)
+    if backend is None:
+        return None, {name: name for name in names}
+    fields = json.loads(backend.to_str())
+    marks: dict[str, str] = {}
+    if not reads_names:
+        # BOS may be one that is not marked as special
+        names |= {} if bos is None else {str(hf.convert_ids_to_tokens(bos)): None}
+        secret = secrets.token_hex(8)
+        marks = {name: f"<|{secret} {number}|>" for number, name in enumerate(names)}
+        _rename(fields, marks)
+    definition = Definition.from_str(json.dumps(fields))
+    definition.add_special_tokens(
+        [AddedToken(mark, normalized=False) for name, mark in marks.items()]
+    )
+    definition.no_truncation()
+    definition.no_padding()
+    definition.encode_special_tokens = reads_names and hf.split_special_tokens
+    return definition, marks
+
+
+def _rename(fields: dict[str, Any], marks: Mapping[str, str]) -> None:
+    """Renames tokens in a tokenizer.json; their ids stay."""
+    fields["post_processor"] = None
+    for token in fields["added_tokens"]:
+        token["content"] = marks.get(token["content"], token["content"])
+    model = fields["model"]
+    vocab = model["vocab"]
+    if isinstance(vocab, dict):
+        model["vocab"] = {marks.get(name, name): token_id for name, token_id in vocab.items()}
+    else:
+        model["vocab"] = [[marks.get(name, name), score] for name, score in vocab]
+    if model.get("unk_token") in marks:
+        model["unk_token"] = marks[model["unk_token"]]
+    if "merges" in model:
+        pairs = ((merge, tuple(_halves(merge))) for merge in model["merges"])
+        model["merges"] = [
+            merge for merge, halves in pairs if marks.keys().isdisjoint({*halves, "".join(halves)})
+        ]
+
+
+def _halves(merge: str | list[str]) -> list[str]:
+    return merge.split(" ") if isinstance(merge, str) else merge
 
 
 def _sha256(*parts: str) -> str:

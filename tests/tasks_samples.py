@@ -126,6 +126,7 @@ class PairsFromTheEnd(Tokenizer):
     vocab_size = 1 << 20
     bos_token, eos_token, pad_token = "<s>", None, None
     bos_token_id, eos_token_id, pad_token_id = 0, None, None
+    before = (0,)
     hf = None
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:

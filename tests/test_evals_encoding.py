@@ -46,8 +46,19 @@ def test_no_more_prompts_are_encoded_than_were_asked_for(
     list(prompts)
 
 
-def test_an_error_in_a_prompt_comes_with_its_prompt(tmp_path: Path) -> None:
-    prompts = encoder(tmp_path).encode_ahead(["fine", "<|yoco:prompt {}|>", "fine"], 2)
+def test_an_error_in_a_prompt_comes_with_its_prompt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    requests = encoder(tmp_path)
+    encode = requests.tokenizer.encode
+
+    def refusing(prompt: str):
+        if prompt == "bad":
+            raise ValueError("cannot be read")
+        return encode(prompt)
+
+    monkeypatch.setattr(requests.tokenizer, "encode", refusing)
+    prompts = requests.encode_ahead(["fine", "bad", "fine"], 2)
     next(prompts)
     with pytest.raises(ValueError, match="cannot be read"):
         next(prompts)

@@ -18,7 +18,7 @@ from yoco import YOCO
 class Numbers:
     """A tokenizer whose text is the ids."""
 
-    eos_token_id = None
+    end_ids = ()
 
     def encode(self, text: str, **kwargs: Any) -> list[int]:
         return [int(word) for word in text.split()]

@@ -9,7 +9,7 @@ import pytest
 import tasks_samples
 
 from tasks.cuts import Cuts, cut_document, edges_to
-from tasks.tokenizers import Tokenizer
+from tasks.tokenizers import Tokenizer, load_tokenizer
 
 # those that put nothing behind a text
 LOCAL = ["digits", "gpt2", "unsplit"]
@@ -96,11 +96,27 @@ def test_no_more_of_a_long_text_is_encoded_than_needed(tmp_path: Path) -> None:
 
 
 def test_refusals(tmp_path: Path) -> None:
-    unigram = tasks_samples.tokenizer("unigram", tmp_path)
-    with pytest.raises(ValueError, match="puts special tokens behind every text"):
+    tasks_samples.tokenizer("unigram", tmp_path)
+    unigram = load_tokenizer(tmp_path / "unigram.json", for_others=True)
+    with pytest.raises(ValueError, match="puts special tokens after every text"):
         cut_document(tasks_samples.PROSE, unigram, max_tokens=100, bins_per_octave=2)
-    digits = tasks_samples.tokenizer("digits", tmp_path)
-    with pytest.raises(ValueError, match="begins with '<s>', which tokenizer"):
+    tasks_samples.tokenizer("digits", tmp_path)
+    digits = load_tokenizer(tmp_path / "digits.json", for_others=True)
+    with pytest.raises(ValueError, match="begins with '<s>', which this backend takes"):
         cut_document("<s>Once", digits, max_tokens=100, bins_per_octave=2)
     with pytest.raises(ValueError, match="no text fits the length"):
         cut_document("Once upon a time", digits, max_tokens=1, bins_per_octave=2)
+
+
+def test_a_special_token_s_name_is_text_in_a_document(tmp_path: Path) -> None:
+    tokenizer = tasks_samples.tokenizer("digits", tmp_path)
+    cuts = cut_document("<s>Once</s>", tokenizer, max_tokens=100, bins_per_octave=2)
+    assert cuts.tokens == (1, 1 + len(tokenizer.char_starts("<s>Once</s>")[0]))
+    assert cuts.tokens[1] > 4
+
+
+def test_what_a_rule_puts_after_a_text_is_not_there(tmp_path: Path) -> None:
+    unigram = tasks_samples.tokenizer("unigram", tmp_path)
+    text = tasks_samples.PROSE
+    cuts = cut_document(text, unigram, max_tokens=300, bins_per_octave=2)
+    check(cuts, text, unigram, max_tokens=300)

@@ -57,7 +57,7 @@ def test_starts_point_at_the_token_text(tokenizer: Tokenizer) -> None:
 
 @pytest.mark.parametrize(
     ("name", "before", "after"),
-    [("digits", [0], []), ("gpt2", [], []), ("unsplit", [1], []), ("unigram", [1], [2])],
+    [("digits", [0], []), ("gpt2", [], []), ("unsplit", [1], []), ("unigram", [1], [])],
 )
 def test_bos_is_added_once(name: str, before: list[int], after: list[int], tmp_path: Path) -> None:
     tokenizer = tasks_samples.tokenizer(name, tmp_path)
