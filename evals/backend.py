@@ -16,6 +16,7 @@ from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 from tqdm import tqdm
 
 import yoco
+from evals import unscored
 from evals.chains import score_document
 from evals.chat import render_chat
 from evals.devices import device_here
@@ -107,7 +108,9 @@ class YOCOLM(TemplateLM):
     ) -> YOCOLM:
         """The backend of `--model_args`, which win over `--batch_size` and `--device`."""
         given = {name: value for name, value in arg_dict.items() if value is not None}
-        return cls(**{**(additional_config or {}), **given})
+        lm = cls(**{**(additional_config or {}), **given})
+        unscored.watch(lm.not_measured)
+        return lm
 
     @classmethod
     def create_from_arg_string(

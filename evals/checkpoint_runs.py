@@ -16,6 +16,7 @@ from evals.catalogue import Catalogue, TaskUnit
 from evals.distributed import Processes
 from evals.evaluation import Evaluation, evaluate
 from evals.local_tasks import check_documents
+from evals.model_args import task_metadata
 from evals.model_keys import ModelKey, loaded_model_key
 from evals.not_finite import NotFiniteError
 from evals.resuming import ResumingLM
@@ -261,7 +262,8 @@ def run_planned(
     changes = dict(task.changes)
     if task.unit.takes_settings:
         # as lm-eval: the task's own, under the model's arguments, under what was asked for
-        changes["metadata"] = task.unit.settings({**model_args, **settings.metadata})
+        asked = task_metadata({**model_args, **settings.metadata})
+        changes["metadata"] = task.unit.settings(asked)
     evaluation = evaluate(
         lm,
         _loaded(catalogue, task, changes),

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from evals import command_arguments
+from evals import command_arguments, unscored
 from evals.command_arguments import CommandParser
 from evals.user_errors import USER_ERRORS, one_line
 from heatmaps.printable import printable
@@ -22,11 +22,11 @@ from tasks.shown import shown
 # of the demo: a grid that two cores finish in two minutes
 DEMO_SETTINGS = {"lengths": ["4K", "16K", "64K", "256K", "1M"], "depths": 11, "trials": 1}
 QUICK_SETTINGS = {"lengths": ["1K", "2K"], "depths": 3, "trials": 1}
-# of what was not measured, on the terminal
-MOST_LINES = 10
 
 # as of a shell for what Ctrl-C ended
 INTERRUPTED = 130
+# of a comparison, or of the runs of each model
+UNFINISHED = ("unfinished/*", "*/unfinished/*")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -102,7 +102,7 @@ def _version() -> str:
 def _what_is_kept(options: argparse.Namespace) -> str:
     """Of a command that was interrupted: whether the same command goes on from there."""
     output = getattr(options, "output", None)
-    if output is None or not (Path(output) / "unfinished").exists():
+    if output is None or not any(any(Path(output).glob(place)) for place in UNFINISHED):
         return ""
     return (
         f": what was finished is kept in {printable(output)}, and the same command goes on from it"
@@ -176,7 +176,7 @@ def _nll(options: argparse.Namespace) -> int:
     # another rank writes and draws
     if models:
         _say(write_nll(models, output / "nll.png", output / "nll.csv"))
-    return _status(options, not_measured)
+    return unscored.status(f"yoco {options.command}", not_measured)
 
 
 def _run_and_draw(
@@ -200,17 +200,7 @@ def _run_and_draw(
     picture = results.with_name(results.name.replace("results_", "heatmap_")).with_suffix(".png")
     _say(write_heatmap([results], picture, read_plan=read_plan, draw_unmeasured=True))
     _say(f"results {results}")
-    return _status(options, done.not_measured)
-
-
-def _status(options: argparse.Namespace, not_measured: Sequence[str]) -> int:
-    """The exit status of a run; what has no score is said on stderr."""
-    for line in not_measured[:MOST_LINES]:
-        print(f"yoco {options.command}: {one_line(line)}", file=sys.stderr)
-    left_out = len(not_measured) - MOST_LINES
-    if left_out > 0:
-        print(f"yoco {options.command}: and {left_out:,} more like these", file=sys.stderr)
-    return 1 if not_measured else 0
+    return unscored.status(f"yoco {options.command}", done.not_measured)
 
 
 def _heatmap(options: argparse.Namespace) -> int:
@@ -243,7 +233,7 @@ def _compare(options: argparse.Namespace) -> int:
     if done is None:
         return 0
     _say(done.text)
-    return _status(options, done.not_measured)
+    return unscored.status(f"yoco {options.command}", done.not_measured)
 
 
 def _local_tasks(options: argparse.Namespace) -> int:

@@ -27,7 +27,7 @@ class CommandParser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Says what is wrong and ends with exit status 2."""
-        print(f"{self.prog}: {one_line(ValueError(message))}", file=sys.stderr)
+        print(f"{self.prog}: {one_line(message)}", file=sys.stderr)
         raise SystemExit(2)
 
 

@@ -108,6 +108,8 @@ def _add_task_folder(module) -> None:
     @functools.wraps(original)
     def __init__(self, *args, **kwargs):
         call = signature.bind(self, *args, **kwargs)
+        if isinstance(metadata := call.arguments.get("metadata"), dict):
+            call.arguments["metadata"] = _with_embedded_tokenizer(metadata)
         try:
             ours = os.path.join(folder_of("tasks"), "yaml")
         except ImportError as error:
@@ -123,13 +125,50 @@ def _add_task_folder(module) -> None:
     module.TaskManager.__init__ = __init__
 
 
+def _with_embedded_tokenizer(metadata: dict) -> dict:
+    """The metadata, where RULER's code and other finds the tokenizer of an embedded checkpoint."""
+    name = metadata.get("tokenizer") or metadata.get("pretrained")
+    try:
+        embedded = os.path.join(folder_of("yoco"), "embedded")
+        # Whoever runs another model does not wait for our packages.
+        if name not in os.listdir(embedded):
+            return metadata
+        from evals.model_args import task_metadata
+    except (ImportError, OSError):
+        return metadata
+    return task_metadata(metadata)
+
+
+def _hush_git(module) -> None:
+    """Keeps git from writing "fatal: not a git repository" where our model has run."""
+    import functools
+
+    original = module.get_git_commit_hash
+
+    @functools.wraps(original)
+    def get_git_commit_hash():
+        if "evals.backend" not in sys.modules:
+            return original()
+        import subprocess
+
+        try:
+            found = subprocess.run(["git", "describe", "--always"], capture_output=True)
+        except OSError:
+            return original()
+        return found.stdout.decode().strip() if found.returncode == 0 else None
+
+    module.get_git_commit_hash = get_git_commit_hash
+
+
 def _shorten_errors(module) -> None:
     # The command's two steps; a program that calls simple_evaluate comes through neither.
-    for step in ("parse_args", "execute"):
-        setattr(module.HarnessCLI, step, _in_one_line(getattr(module.HarnessCLI, step)))
+    cli = module.HarnessCLI
+    # What makes Python give up on arguments is their nesting.
+    cli.parse_args = _in_one_line(cli.parse_args, (RecursionError, MemoryError))
+    cli.execute = _in_one_line(cli.execute)
 
 
-def _in_one_line(step):
+def _in_one_line(step, others=()):
     """A step of lm_eval's command that ends in one line where the user can mend it.
 
     So for errors of our own model and tasks only. LMEVAL_LOG_LEVEL=DEBUG shows the traceback.
@@ -139,14 +178,20 @@ def _in_one_line(step):
     @functools.wraps(step)
     def run(*args, **kwargs):
         try:
-            return step(*args, **kwargs)
-        except (ValueError, OSError, ImportError) as error:
+            result = step(*args, **kwargs)
+        except (ValueError, OSError, ImportError, *others) as error:
             if os.environ.get("LMEVAL_LOG_LEVEL", "").upper() == "DEBUG" or not _is_ours(error):
                 raise
             from evals.user_errors import one_line
 
-            print(f"yoco: {one_line(error)}", file=sys.stderr)
+            reason = "an argument is nested too deeply" if isinstance(error, others) else error
+            print(f"yoco: {one_line(reason)}", file=sys.stderr)
             raise SystemExit(2) from error
+        if unscored := sys.modules.get("evals.unscored"):
+            status = unscored.status_of_lm_eval()
+            if status:
+                raise SystemExit(status)
+        return result
 
     return run
 
@@ -171,6 +216,7 @@ def _is_ours(error) -> bool:
 _HOOKS = {
     "lm_eval.models": _register_backend,
     "lm_eval.tasks.manager": _add_task_folder,
+    "lm_eval.evaluator": _hush_git,
     "lm_eval._cli.harness": _shorten_errors,
 }
 

@@ -214,7 +214,7 @@ def test_an_interrupted_command_says_what_is_kept(
 
     monkeypatch.setattr(evals.compare, "compare", compare)
     if is_kept:
-        (tmp_path / "unfinished").mkdir()
+        (tmp_path / "demo" / "unfinished" / "yoco_needle-1").mkdir(parents=True)
     status = main(["compare", "A", "B", "--output", str(tmp_path)])
     kept = f": what was finished is kept in {tmp_path}, and the same command goes on from it"
     assert status == 130

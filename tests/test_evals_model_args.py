@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 
+import _yoco_lm_eval_bridge as bridge
 import evals.backend
 from evals.backend import YOCOLM
 from evals.devices import _say_that_there_is_no_gpu, device_here
@@ -134,8 +135,9 @@ def test_an_embedded_tokenizer_is_found_by_name(
         "x": 1,
     }
     assert task_metadata({"pretrained": "a", "tokenizer": "demo"})["tokenizer"] == demo
+    assert bridge._with_embedded_tokenizer({"pretrained": "demo"})["tokenizer"] == demo
     for given in ({"pretrained": "a"}, {}, {"pretrained": "demo", "tokenizer": "cl100k_base"}):
-        assert task_metadata(given) == given
+        assert task_metadata(given) == bridge._with_embedded_tokenizer(given) == given
     # results of this name hide nothing, a tokenizer does
     (tmp_path / "demo").mkdir()
     assert tokenizer_path("demo") == demo

@@ -9,6 +9,7 @@ import lm_eval.tasks
 import pytest
 from lm_eval.evaluator import simple_evaluate
 
+from evals.backend import YOCOLM
 from evals.cli import main
 from evals.user_errors import MOST_CHARS, one_line
 
@@ -68,6 +69,7 @@ def run_lm_eval(
         ({**GRID, "haystack": "files:none/*"}, "yoco: 'files:none/*' matches no file"),
         ({**GRID, "lenghts": "1K"}, "yoco: unknown setting 'lenghts': did you mean 'lengths'?"),
         ('{"lengths": [', "yoco: Invalid JSON: "),
+        ("[" * 100_000, "yoco: an argument is nested too deeply"),
     ],
 )
 def test_lm_eval_ends_in_one_line(
@@ -106,6 +108,22 @@ def test_the_traceback_can_be_asked_for(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setenv("LMEVAL_LOG_LEVEL", "debug")
     with pytest.raises(FileNotFoundError, match="no such folder: nowhere"):
         main(["run", "--model", "yoco", "--model_args", "pretrained=nowhere", *TASKS])
+
+
+@pytest.mark.usefixtures("small_lm_eval")
+@pytest.mark.parametrize("num_lines", [1, 12])
+def test_lm_eval_says_what_has_no_score(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, num_lines: int
+) -> None:
+    def generate_until(self: YOCOLM, requests: list[Any], **_kwargs: Any) -> list[str]:
+        self.not_measured += [f"prompt {number} is not measured" for number in range(num_lines)]
+        return [""] * len(requests)
+
+    monkeypatch.setattr(YOCOLM, "generate_until", generate_until)
+    arguments = ["--model_args", "pretrained=demo", "--device", "cpu"]
+    status, line = run_lm_eval(capsys, *arguments, "--metadata", json.dumps(GRID))
+    last = "prompt 0 is not measured" if num_lines == 1 else "and 2 more like these"
+    assert (status, line) == (1, f"yoco: {last}")
 
 
 @pytest.mark.usefixtures("small_lm_eval")

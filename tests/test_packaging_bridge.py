@@ -42,6 +42,13 @@ class TaskManager:
         self.include_path = include_path
 """,
     "_cli/__init__.py": "",
+    "evaluator.py": """
+import subprocess
+
+def get_git_commit_hash():
+    subprocess.run(["git", "describe", "--always"])
+    return "theirs"
+""",
 }
 
 INSTALL = "import _yoco_lm_eval_bridge as bridge; bridge.install()\n"
@@ -251,6 +258,21 @@ def test_hidden_backend_is_reported_where_lm_eval_registered_it(stage):
     assert result.stderr.startswith(
         f"yoco-evals: --model yoco cannot be used, because {stage.cwd / 'evals.py'} hides"
     )
+
+
+def test_git_is_silent_outside_repositories_once_our_model_has_run(stage):
+    ask = "from lm_eval.evaluator import get_git_commit_hash as ask\nprint(ask())\n"
+    outside = {"GIT_CEILING_DIRECTORIES": str(stage.cwd.parent)}
+    theirs = stage.run(INSTALL + ask, **outside)
+    assert theirs.stdout == "theirs\n" and theirs.stderr.startswith("fatal: not a git repository")
+    ours = f"{INSTALL}import sys\nsys.modules['evals.backend'] = sys\n{ask}"
+    assert stage.output(ours, **outside) == "None"
+    subprocess.run(["git", "init", "-q", stage.cwd], check=True)
+    (stage.cwd / "a").touch()
+    identity = ["-c", "user.name=n", "-c", "user.email=e"]
+    for command in (["add", "a"], [*identity, "commit", "-q", "-m", "m"]):
+        subprocess.run(["git", *command], cwd=stage.cwd, check=True)
+    assert len(stage.output(ours, **outside)) >= 7
 
 
 def test_real_lm_eval_finds_our_backend_and_our_tasks(stage):
