@@ -5,6 +5,8 @@ from typing import Any
 
 # of one value: a prompt of 4M tokens is 20 MB, and what is parsed of more may not fit in memory
 MOST_BYTES = 48 * 2**20
+# of lists and objects in one value, each of which takes up far more than it does as text
+_MOST_PARTS = 1_000_000
 # so that what is read can be written again, compared and shown without running out of stack
 _DEEPEST = 100
 
@@ -20,6 +22,8 @@ def parsed(text: bytes, kind: str) -> Any:
     """
     if len(text) > MOST_BYTES:
         raise ValueError(f"more than {MOST_BYTES // 2**20} MB, which lm-eval never writes")
+    if text.count(b"[") + text.count(b"{") > _MOST_PARTS:
+        raise ValueError(f"more than {_MOST_PARTS:,} lists and objects, which lm-eval never writes")
     try:
         value = json.loads(text)
         if not _is_deep(value):

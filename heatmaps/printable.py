@@ -14,6 +14,8 @@ def printable(text: str) -> str:
 
     A line break is written as \\n. Ordinary text is returned as it is.
     """
+    if text.isprintable():
+        return text
     return "".join(
         character if character in _HARMLESS or _is_showable(character) else _escaped(character)
         for character in text

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from heatmaps.needles.grids import grids_of
 from heatmaps.needles.planned import PlannedGrid
 from heatmaps.needles.samples import COLUMNS, read_samples
 
@@ -402,3 +403,25 @@ def test_a_sample_without_its_score_is_not_zero(tmp_path):
     path = write_run(tmp_path, [unscored | {"metrics": ["bypass"]}])
     with pytest.raises(ValueError, match=r"without its recall \(metrics: \['bypass'\]\)"):
         read_samples([path])
+
+
+def test_names_of_any_kind_are_read(tmp_path):
+    """pandas has no place for half a surrogate."""
+    odd = "a\ud800\x1b[2J"
+    args = {"pretrained": odd}
+    samples = [sample(haystack=odd, ask=odd, haystack_sha256=odd, not_built=odd)]
+    path = write_run(tmp_path, [], model_args=args, content={"chat_template_sha": odd})
+    path.write_text("".join(json.dumps(s) + "\n" for s in samples))
+    frame = read_samples([tmp_path])
+    shown = "a\\ud800\\x1b[2J"
+    for name in ("model", "haystack", "ask", "haystack_sha256", "chat_template_sha"):
+        assert frame[name].tolist() == [shown]
+    (grid,) = grids_of(frame)
+    assert grid.not_measured == {f"not built: {shown}": 1}
+
+
+def test_file_names_of_any_kind_are_read(tmp_path):
+    path = write_run(tmp_path, [sample()])
+    odd = os.fsdecode(b"samples_\xff\x1b[2J_") + f"{EARLY}.jsonl"
+    path.rename(tmp_path / odd)
+    assert read_samples([tmp_path])["task"].tolist() == ["\\udcff\\x1b[2J"]

@@ -62,9 +62,10 @@ def test_numbers_that_no_file_of_ours_holds_are_named():
         ("[" * 100_000, "nested more than 100 deep, which lm-eval never writes"),
         ('{"doc": ' + "[" * 200 + "]" * 200 + "}", "nested more than 100 deep"),
         ('{"doc": ' + "1" * 5000 + "}", "not a whole line of JSON"),
+        ("[" + "[]," * 1_000_001 + "[]]", "more than 1,000,000 lists and objects"),
         (b'{"doc": "\xff"}', "not a whole line of JSON"),
     ],
-    ids=["unclosed", "deep", "digits", "bytes"],
+    ids=["unclosed", "deep", "digits", "lists", "bytes"],
 )
 def test_lines_that_lm_eval_never_writes(tmp_path, line, message):
     path = tmp_path / "samples.jsonl"

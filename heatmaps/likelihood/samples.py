@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from heatmaps.printable import brief
+from heatmaps.printable import brief, printable
 from heatmaps.result_files import SamplesFile, counted
 from heatmaps.run_files import ModelFiles, RunFile, notes_on_count
 from heatmaps.sample_lines import finite_number, sample_lines, shortened, whole_number
@@ -51,8 +51,9 @@ def read_nll(models: Sequence[ModelFiles]) -> pd.DataFrame:
             documents = list(_documents(run.samples))
             if not documents:
                 continue
+            names = {"model": printable(model.label), "task": printable(task)}
             for document in documents:
-                rows += [{"model": model.label, "task": task, **row} for row in document.bins]
+                rows += [{**names, **row} for row in document.bins]
             head = f"{brief(model.label)}, {brief(task)}"
             notes += [f"{head}: {note}" for note in _notes(run, documents)]
     found = pd.DataFrame(rows, columns=COLUMNS)
@@ -142,8 +143,8 @@ def _read(file: SamplesFile) -> Iterator[tuple[str, _Document]]:
         yield (
             where,
             _Document(
-                name=str(doc.get("document")),
-                tokenizer=str(doc.get("tokenizer_sha256")),
+                name=printable(str(doc.get("document"))),
+                tokenizer=printable(str(doc.get("tokenizer_sha256"))),
                 bins=bins if is_measured else (),
             ),
         )
@@ -166,9 +167,9 @@ def _bins(
             raise ValueError(f"{where}: bin {place} is {shortened(entry)}; it must be tokens, nats")
         yield {
             "doc_id": doc_id,
-            "document": str(doc.get("document")),
-            "document_sha256": str(doc.get("document_sha256")),
-            "tokenizer_sha256": str(doc.get("tokenizer_sha256")),
+            "document": printable(str(doc.get("document"))),
+            "document_sha256": printable(str(doc.get("document_sha256"))),
+            "tokenizer_sha256": printable(str(doc.get("tokenizer_sha256"))),
             "bin_start": asked[place],
             "bin_stop": asked[place + 1],
             "start": edges[place],

@@ -4,6 +4,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from heatmaps.printable import printable
 from heatmaps.sample_lines import generation_kwargs
 
 # What each of a sample's conditions is called where runs differ in it; "" is where files, as of
@@ -33,9 +34,9 @@ def sample_conditions(sample: Mapping[str, Any], doc: Mapping[str, Any]) -> dict
     kwargs = dict(generation_kwargs(sample) or {})
     budget = kwargs.pop("max_gen_toks", "")
     return {
-        "haystack_sha256": str(doc.get("haystack_sha256") or ""),
-        "tokenizer_sha256": str(doc.get("tokenizer_sha256") or ""),
-        "generation_tokens": str(budget or doc.get("generation_tokens") or ""),
+        "haystack_sha256": _text(doc.get("haystack_sha256")),
+        "tokenizer_sha256": _text(doc.get("tokenizer_sha256")),
+        "generation_tokens": _text(budget or doc.get("generation_tokens")),
         "decoding": json.dumps(kwargs, sort_keys=True) if kwargs else "",
     }
 
@@ -45,14 +46,18 @@ def run_conditions(content: Mapping[str, Any], dtype: str) -> dict[str, str]:
 
     def sha(name: str) -> str:
         # null is a run without one, no entry a release that does not say
-        return str(content[name] or "none") if name in content else ""
+        return _text(content[name] or "none") if name in content else ""
 
     return {
         "chat_template_sha": sha("chat_template_sha"),
         "system_instruction_sha": sha("system_instruction_sha"),
-        "dtype": dtype,
-        "rope_precision": str(content.get("config", {}).get("rope_precision") or ""),
+        "dtype": _text(dtype),
+        "rope_precision": _text(content.get("config", {}).get("rope_precision")),
     }
+
+
+def _text(value: Any) -> str:
+    return printable(str(value or ""))
 
 
 def completed(rows: Sequence[dict[str, Any]]) -> None:

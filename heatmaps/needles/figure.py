@@ -11,7 +11,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import PolyCollection, QuadMesh
 from matplotlib.figure import Figure
-from matplotlib.patches import Patch
+from matplotlib.patches import Patch, PathPatch
+from matplotlib.path import Path
 
 from heatmaps.colours import (
     MISSING_FACE,
@@ -139,17 +140,18 @@ def _paint_missing(axes: Axes, grid: Grid | GridDifference, *, linewidth: float)
     # Each (4, 2) of (x, y).
     squares = [corners + cell[::-1] for cell in np.argwhere(~grid.measured)]
     if squares:
-        # The hatch takes the edge's colour, so white edges are a second collection on top.
-        axes.add_collection(
-            PolyCollection(
-                squares,
+        # As one path, for every path is hatched by itself, which takes milliseconds. The hatch
+        # takes the edge's colour, so white edges are a collection on top.
+        path = Path.make_compound_path(*(Path(square, closed=False) for square in squares))
+        axes.add_patch(
+            PathPatch(
+                path,
                 facecolor=MISSING_FACE,
                 edgecolor=MISSING_HATCH,
                 hatch="/////",
                 linewidth=0,
                 label="not measured",
-            ),
-            autolim=False,
+            )
         )
         axes.add_collection(
             PolyCollection(squares, facecolor="none", edgecolor="white", linewidth=linewidth),
@@ -166,11 +168,9 @@ def _paint_depth_marks(
     corner = np.array([[1 - width, 0], [1, 0], [1, height]])
     triangles = [corner + cell[::-1] for cell in np.argwhere(grid.depth_is_off)]
     if triangles:
-        axes.add_collection(
-            PolyCollection(
-                triangles, facecolor=TEXT_DARK, edgecolor="none", label="depth not as asked"
-            ),
-            autolim=False,
+        path = Path.make_compound_path(*(Path(corners, closed=False) for corners in triangles))
+        axes.add_patch(
+            PathPatch(path, facecolor=TEXT_DARK, linewidth=0, label="depth not as asked")
         )
 
 

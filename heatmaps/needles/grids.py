@@ -17,8 +17,8 @@ from heatmaps.needles.planned import PlannedGrid
 # What was measured, and what of it is under other conditions.
 KIND = ["model", "task", "num_needles", "ask", "haystack"]
 GRID_KEY = [*KIND, *CONDITIONS]
-# No run is as large, and a grid of so many lengths and depths still fits into memory.
-MAX_CELLS = 100_000
+# No run is as large, and a picture of so many cells is drawn within seconds.
+MAX_CELLS = 10_000
 # Why a prompt has no score: the logits were not finite, or it is not among the samples.
 NOT_FINITE, NOT_RUN = "logits not finite", "not run"
 # Of a grid with one depth, which has no step of its own.

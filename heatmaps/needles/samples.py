@@ -10,7 +10,7 @@ from heatmaps.models import labels_of, settings_note
 from heatmaps.needles.conditions import completed, run_conditions, sample_conditions
 from heatmaps.needles.grids import GRID_KEY, NOT_FINITE
 from heatmaps.needles.planned import PlannedGrid, PlanReader, planned_grid
-from heatmaps.printable import brief
+from heatmaps.printable import brief, printable
 from heatmaps.result_files import SamplesFile, counted, find_sample_files
 from heatmaps.run_files import RunFile, notes_on_count, run_files
 from heatmaps.sample_lines import (
@@ -69,9 +69,9 @@ def read_samples(
         own = rows_of.pop(run.samples.path)
         completed(own)
         shared = {
-            "model": label,
-            "task": run.samples.task,
-            "file": str(run.samples.path),
+            "model": printable(label),
+            "task": printable(run.samples.task),
+            "file": printable(str(run.samples.path)),
             **run_conditions(run.content, run.model.dtype),
         }
         rows += [row | shared for row in own]
@@ -120,8 +120,8 @@ def _row(sample: dict[str, Any], doc: dict[str, Any], where: str) -> dict[str, A
     seed = doc.get("seed")
     return {
         "num_needles": whole_number(doc.get("num_needles", 1), f"{where}: num_needles"),
-        "ask": str(doc.get("ask", "one")),
-        "haystack": str(doc.get("haystack", "")),
+        "ask": printable(str(doc.get("ask", "one"))),
+        "haystack": printable(str(doc.get("haystack", ""))),
         "length_tokens": whole_number(doc["length_tokens"], f"{where}: length_tokens", least=1),
         # 0.30000000000000004 of one run and 0.3 of another are the same cell.
         "depth_frac": round(fraction(doc["depth_frac"], f"{where}: depth_frac"), 6),
@@ -146,7 +146,7 @@ def _row(sample: dict[str, Any], doc: dict[str, Any], where: str) -> dict[str, A
 def _score(sample: dict[str, Any], doc: dict[str, Any], where: str) -> tuple[float, str]:
     """The recall, or NaN and why there is none."""
     if reason := doc.get("not_built"):
-        return float("nan"), f"not built: {reason}"
+        return float("nan"), f"not built: {printable(str(reason))}"
     if "recall" not in sample:
         raise ValueError(
             f"{where}: a needle sample without its recall (metrics: "
