@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tasks.coverage import require_covered
 from tasks.pieces import literal
 from tasks.tokenizers import Tokenizer
 
@@ -76,6 +77,7 @@ def cut_document(text: str, tokenizer: Tokenizer, *, max_tokens: int, bins_per_o
             f"a document begins with {tokenizer.bos_token!r}, which this backend takes for its "
             "mark of a beginning: leave that document out"
         )
+    require_covered(text, "this document", tokenizer)
     text, ids, starts = _beginning(text, tokenizer, max_tokens - before)
     edges = edges_to(max_tokens, bins_per_octave)
     asked, tokens, chars = [before], [before], [0]

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Literal
 
+from tasks.coverage import require_covered
 from tasks.haystacks import Haystack, load_haystack
 from tasks.lengths import MAX_LENGTH_TOKENS, DepthSpacing, parse_depths, parse_lengths
 from tasks.needles import MAGIC_NUMBER, draw_needles
@@ -352,6 +353,7 @@ def _counting(haystack: Haystack, tokenizer: Tokenizer) -> tuple[TokenIndex, Mea
 
     The probe is the same for every grid, so that no prompt depends on its grid.
     """
+    require_covered(haystack.text, f"haystack {haystack.name!r}", tokenizer)
     index = token_index(haystack, tokenizer)
     needles = draw_needles(generator("probe"), len(_PROBE_DEPTHS), "")
     try:
@@ -369,6 +371,9 @@ def _counting(haystack: Haystack, tokenizer: Tokenizer) -> tuple[TokenIndex, Mea
         reason = "tokens counted in parts are not those of the whole"
     except Unsynchronised as error:
         reason = f"no local tokens in {error}"
+    except ValueError as error:
+        # that one prompt cannot be built says nothing of the others
+        reason = f"tokens could not be counted in parts ({error})"
     _log.warning(
         "tokenizer %s: %s; every prompt is encoded as a whole (slow)", tokenizer.name, reason
     )

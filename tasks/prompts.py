@@ -8,6 +8,7 @@ handed over to the haystack's index. Then the end of the haystack moves until th
 
 from __future__ import annotations
 
+import itertools
 import logging
 import math
 import re
@@ -27,9 +28,18 @@ _BOUNDARY_SEARCH_CHARS = 2000
 _END_SEARCH_CHARS = 32
 _MIN_HAYSTACK_TOKENS = 16
 
-# What may close the haystack. A character of two tokens can step over the exact total wherever the
-# end is, and then a mark takes up the token that is missing.
-_CLOSINGS = ("", ".", "?!", " . . .")
+# What may close the haystack, the plainest first. Where no end of it makes the total exact, for an
+# emoji is a step of several tokens, one of these takes up those that are missing. How many each
+# takes is what the tokenizer makes of it where it stands.
+_CLOSINGS = (
+    *("", ".", "?!", " . . .", "...", "!", "?", ";", ":", ",", " -", " --", ")", '"', "\u2026"),
+    *(".\n", "!\n", "\n", "\n\n", ".\n\n", " etc.", " and so on.", " [...]", "\n* * *", "\n---"),
+    *(" ...", " * * *", "\n\n* * *\n", "\n\n---\n", ". And so on", " and so on, and so on."),
+    *(" . ." * n + "." * m for n in range(4) for m in range(4) if 2 * n + m > 3),
+)
+# Characters before the end that are encoded with it to see what an end weighs.
+_END_CHARS = 512
+_MAX_MEASURED_ENDS = 64
 
 # After a sentence (not after an abbreviation such as "Mr."), after a line that is not blank.
 _BOUNDARY = re.compile(r"\w{4}[.!?][\"'\u201d\u2019)\]]*(?=\s)|[。！？]|(?<=\S)(?=\n)")  # noqa: RUF001
@@ -240,35 +250,49 @@ def _nearest_boundary(index: TokenIndex, asked: int, start: int, last: int) -> i
 
 def _fit(index: TokenIndex, seams: Seams, target: int, measure: Measure) -> tuple[Seams, list[int]]:
     """The seams with the haystack's end moved so that the total is exact, and the offsets."""
-    for closing in _CLOSINGS:
-        closed = replace(seams, suffix=closing + seams.suffix)
-        if fitted := _fit_end(index, closed, target, measure):
-            return fitted
+    shortest = max([seams.start + 1, *(char for char, _ in seams.insertions)])
+    stop, total, tried = seams.stop, -1, set()
+    # by tokens for as long as that comes closer
+    while stop not in tried:
+        tried.add(stop)
+        seams = replace(seams, stop=stop)
+        total, offsets = measure(index, seams)
+        if total == target:
+            return seams, offsets
+        stop = max(shortest, index.advance(stop, target - total))
+    for fitted in itertools.islice(
+        _ends(index, seams, shortest, target - total), _MAX_MEASURED_ENDS
+    ):
+        total, offsets = measure(index, fitted)
+        if total == target:
+            return fitted, offsets
     raise ValueError(
         f"no end of the haystack near character {seams.stop} makes the prompt exactly {target:,} "
         "tokens long: use another seed or length"
     )
 
 
-def _fit_end(
-    index: TokenIndex, seams: Seams, target: int, measure: Measure
-) -> tuple[Seams, list[int]] | None:
-    """The same with this suffix, or None if the total is never exact."""
-    shortest = max([seams.start + 1, *(char for char, _ in seams.insertions)])
-    stop, tried = seams.stop, set()
-    # by tokens for as long as that comes closer
-    while stop not in tried:
-        tried.add(stop)
-        total, offsets = measure(index, replace(seams, stop=stop))
-        if total == target:
-            return replace(seams, stop=stop), offsets
-        stop = max(shortest, index.advance(stop, target - total))
-    first, last = max(shortest, stop - _END_SEARCH_CHARS), stop + _END_SEARCH_CHARS
-    for stop in range(first, last):
-        total, offsets = measure(index, replace(seams, stop=stop))
-        if total == target:
-            return replace(seams, stop=stop), offsets
-    return None
+def _ends(index: TokenIndex, seams: Seams, shortest: int, missing: int) -> Iterator[Seams]:
+    """The seams with other ends nearby that have so many tokens more, as far as the end alone
+    tells."""
+    first, last = max(shortest, seams.stop - _END_SEARCH_CHARS), seams.stop + _END_SEARCH_CHARS
+    low = max(seams.start, first - _END_CHARS)
+    insertions = tuple(each for each in seams.insertions if each[0] >= low)
+
+    def weight(stop: int, suffix: str) -> int:
+        text = write_out(index.haystack, low, stop, insertions, suffix)
+        return len(index.tokenizer.char_starts(text)[0])
+
+    wanted = weight(seams.stop, seams.suffix) + missing
+    weights = {stop: weight(stop, seams.suffix) for stop in range(first, last)}
+    for closing in _CLOSINGS:
+        suffix = closing + seams.suffix
+        for stop, bare in weights.items():
+            # a closing has few tokens, so that an end is too short for it or is not
+            if closing and not bare <= wanted <= bare + len(closing):
+                continue
+            if (weight(stop, suffix) if closing else bare) == wanted:
+                yield replace(seams, stop=stop, suffix=suffix)
 
 
 def _measure_windows(index: TokenIndex, seams: Seams, margin: int) -> tuple[int, list[int]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
+import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -35,6 +36,9 @@ _OFFICIAL_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 _OFFICIAL_VOCAB_SIZE = 100_288
 
 
+_BYTE = re.compile("<0x[0-9A-F]{2}>")
+
+
 class Tokenizer(ABC):
     """Text to ids and back.
 
@@ -48,6 +52,7 @@ class Tokenizer(ABC):
         vocab_size: One more than the largest id.
         bos_token, eos_token, pad_token: As text, None if not defined.
         bos_token_id, eos_token_id, pad_token_id: As ids, None if not defined.
+        unk_token_id: What stands for text that it cannot say, None if there is no such token.
         end_ids: Ids that end an answer, EOS among them.
         before, after: Ids that `encode` puts before and after a text.
         reads_names: Whether special tokens' names are special in literal text too, as another
@@ -64,6 +69,7 @@ class Tokenizer(ABC):
     bos_token_id: int | None
     eos_token_id: int | None
     pad_token_id: int | None
+    unk_token_id: int | None = None
     end_ids: tuple[int, ...] = ()
     before: tuple[int, ...] = ()
     after: tuple[int, ...] = ()
@@ -166,6 +172,7 @@ class HuggingFaceTokenizer(Tokenizer):
         self.bos_token_id, self.bos_token = special.bos, vocabulary.token_of(special.bos)
         self.eos_token_id, self.eos_token = special.eos, vocabulary.token_of(special.eos)
         self.pad_token_id, self.pad_token = special.pad, vocabulary.token_of(special.pad)
+        self.unk_token_id = vocabulary.unknown_id
         for each in ("bos_token", "eos_token", "pad_token"):
             # chat templates ask the transformers tokenizer
             if getattr(hf, each) is None and getattr(self, each) is not None:
@@ -377,6 +384,11 @@ class _Vocabulary:
         self._tokens = {token_id: token for token, token_id in self._ids.items()}
         self._special = {self._ids.get(token.content) for token in _special_tokens(hf)}
 
+        backend = getattr(hf, "backend_tokenizer", None)
+        model = json.loads(backend.to_str())["model"] if backend else {}
+        unknown = model.get("unk_token") or getattr(hf, "unk_token", None)
+        self.unknown_id: int | None = model.get("unk_id", self._ids.get(str(unknown)))
+
     def id_of(self, token: str) -> int | None:
         return self._ids.get(token)
 
@@ -410,7 +422,9 @@ def _with_marks(
     from tokenizers import AddedToken
     from tokenizers import Tokenizer as Definition
 
-    names = dict.fromkeys(token.content for token in _special_tokens(hf))
+    # what a byte falls back to is looked up by its name
+    contents = (token.content for token in _special_tokens(hf))
+    names = dict.fromkeys(each for each in contents if not _BYTE.fullmatch(each))
     backend = getattr(hf, "backend_tokenizer", None)
     if backend is None:
         return None, {name: name for name in names}
@@ -423,12 +437,10 @@ def _with_marks(
         marks = {name: f"<|{secret} {number}|>" for number, name in enumerate(names)}
         _rename(fields, marks)
     definition = Definition.from_str(json.dumps(fields))
-    definition.add_special_tokens(
-        [AddedToken(mark, normalized=False) for name, mark in marks.items()]
-    )
+    definition.add_tokens([AddedToken(mark, normalized=False) for mark in marks.values()])
     definition.no_truncation()
     definition.no_padding()
-    definition.encode_special_tokens = reads_names and hf.split_special_tokens
+    definition.encode_special_tokens = not reads_names or hf.split_special_tokens
     return definition, marks
 
 
@@ -436,7 +448,9 @@ def _rename(fields: dict[str, Any], marks: Mapping[str, str]) -> None:
     """Renames tokens in a tokenizer.json; their ids stay."""
     fields["post_processor"] = None
     for token in fields["added_tokens"]:
-        token["content"] = marks.get(token["content"], token["content"])
+        if token["content"] in marks:
+            # the library does not look for special ones in literal text
+            token |= {"content": marks[token["content"]], "special": False}
     model = fields["model"]
     vocab = model["vocab"]
     if isinstance(vocab, dict):

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 import tasks_samples
 from tasks_samples import TEXTS, TOKENIZERS, PairsFromTheEnd
+from tokenizers import Regex, models, pre_tokenizers, trainers
+from tokenizers import Tokenizer as Definition
 
 from tasks.haystacks import Haystack
 from tasks.plans import sha256_of, write_out
@@ -21,6 +23,7 @@ from tasks.prompts import (
     measure_reference,
 )
 from tasks.token_index import TokenIndex, Unsynchronised
+from tasks.tokenizers import Tokenizer, load_tokenizer
 
 SENTENCES = [" The special magic Paris number is 12345.", " The special magic Oslo number is 7."]
 QUESTION = "\nWhat is the special magic Paris number? The special magic Paris number is"
@@ -191,3 +194,34 @@ def test_a_tokenizer_without_local_tokens_is_measured_as_a_whole() -> None:
     for prompt_tokens in (2000, 2001):
         prompt = build(whole, 0.5, prompt_tokens, measure=measure_reference)
         assert agrees_with_reference(whole, prompt)
+
+
+def marks_join_line_breaks(folder: Path) -> Tokenizer:
+    """A tokenizer that splits as Llama 3's does: ".\\n" is one token, an emoji several."""
+    definition = Definition(models.BPE())
+    rule = r"[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+"
+    definition.pre_tokenizer = pre_tokenizers.Sequence(
+        [
+            pre_tokenizers.Split(Regex(rule), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
+    )
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    definition.train_from_iterator([".\n?!\n?\n!\n . . .\n. .\n .\n"] * 9, trainer)
+    definition.save(str(folder / "joins.json"))
+    return load_tokenizer(folder / "joins.json")
+
+
+@pytest.mark.parametrize("unit", ["👩‍👩‍👧‍👦", "🙂", "\U00013000\U00013001", "老人"])
+def test_every_length_is_reached_whatever_a_character_weighs(unit: str, tmp_path: Path) -> None:
+    tokenizer = marks_join_line_breaks(tmp_path)
+    haystack = Haystack(unit, unit * (9000 // len(unit)), unit)
+    index = TokenIndex(haystack, tokenizer)
+    for prompt_tokens in range(400, 416):
+        prompt = build(index, 0.5, prompt_tokens)
+        assert agrees_with_reference(index, prompt)
+        assert prompt.plan.suffix.endswith(QUESTION)
