@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import importlib.metadata
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -175,7 +176,8 @@ def _nll(options: argparse.Namespace) -> int:
             not_measured += [f"{label}: {line}" for line in done.not_measured]
     # another rank writes and draws
     if models:
-        _say(write_nll(models, output / "nll.png", output / "nll.csv"))
+        with _keeping([path for _, paths in models for path in paths]):
+            _say(write_nll(models, output / "nll.png", output / "nll.csv"))
     return unscored.status(f"yoco {options.command}", not_measured)
 
 
@@ -198,9 +200,21 @@ def _run_and_draw(
         return 0
     results = done.results
     picture = results.with_name(results.name.replace("results_", "heatmap_")).with_suffix(".png")
-    _say(write_heatmap([results], picture, read_plan=read_plan, draw_unmeasured=True))
+    with _keeping([results]):
+        _say(write_heatmap([results], picture, read_plan=read_plan, draw_unmeasured=True))
     _say(f"results {results}")
     return unscored.status(f"yoco {options.command}", done.not_measured)
+
+
+@contextlib.contextmanager
+def _keeping(results: Sequence[Path]) -> Iterator[None]:
+    """Says where results are if a picture or a table of them cannot be written."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OSError(f"{error}; the results are in {', '.join(map(str, results))}") from error
 
 
 def _heatmap(options: argparse.Namespace) -> int:

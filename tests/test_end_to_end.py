@@ -11,6 +11,11 @@ from pathlib import Path
 
 import pytest
 import tasks_samples
+from checkpoint_samples import write_model
+from lm_eval.api.instance import Instance
+from lm_eval.api.model import CachingLM
+
+from evals.backend import YOCOLM
 
 ROOT = Path(__file__).parents[1]
 METADATA = {"lengths": ["1K", 1500], "depths": [0.2, 0.8], "trials": 2, "haystack": "noise"}
@@ -142,3 +147,39 @@ def test_user_errors_are_one_line(tmp_path: Path) -> None:
         assert done.returncode == 2
         assert done.stderr.startswith(message), done.stderr
         assert done.stderr.count("\n") == 1, done.stderr
+
+
+def test_a_run_that_cannot_be_written_reports_no_other(tmp_path: Path) -> None:
+    """With the results of another model next to where its own cannot be."""
+    for name, seed in (("a", 1), ("b", 2)):
+        write_model(tmp_path / name, seed=seed)
+    grid = ["--lengths", "256", "--depths", "2", "--haystack", "noise", "--output", "out"]
+    done = run(tmp_path, "needle", "a", *grid)
+    assert done.returncode == 0, done.stderr[-2000:]
+    (tmp_path / "out" / "b").touch()
+    done = run(tmp_path, "needle", "b", *grid)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == (
+        "yoco needle: results cannot be written into out/b: there is a file of that name\n"
+    )
+
+
+def test_a_cache_of_answers_is_one_models(tmp_path: Path) -> None:
+    """`lm_eval --use_cache` with another checkpoint's is refused before an answer is taken."""
+    for name, seed in (("a", 1), ("b", 2)):
+        write_model(tmp_path / name, seed=seed)
+    # as lm_eval does it, which takes seconds to list its tasks
+    cached = CachingLM(YOCOLM(str(tmp_path / "a")), str(tmp_path / "answers_rank0.db"))
+    cached.loglikelihood([Instance("loglikelihood", {}, ("a", " b"), 0, metadata=("t", 0, 1))])
+    cached.dbdict.close()
+    arguments = ["--model", "yoco", "--model_args", "pretrained=b", "--use_cache", "answers"]
+    arguments += ["--tasks", "yoco_needle"]
+    arguments += ["--metadata", '{"lengths": [256], "depths": 2, "haystack": "noise"}']
+    done = run(tmp_path, "run", *arguments)
+    assert done.returncode == 2, done.stderr[-2000:]
+    last = done.stderr.splitlines()[-1]
+    assert last.startswith(
+        f"yoco: answers_rank0.db holds answers of {tmp_path / 'a'}, and this is b (checkpoint_sha256 "
+    )
+    assert last.endswith("): give another --use_cache, or delete it")
+    assert "Traceback" not in done.stderr and "recall" not in done.stdout

@@ -17,7 +17,7 @@ from lm_eval.loggers import evaluation_tracker
 import evals.checkpoint_runs
 from evals.answers import Answers
 from evals.backend import YOCOLM
-from evals.cli import main
+from evals.cli import INTERRUPTED, main
 from evals.output_folders import held
 from evals.resuming import ResumingLM
 
@@ -141,7 +141,10 @@ def test_a_model_that_is_none_leaves_no_folder(
 
 
 def test_what_was_answered_before_a_stop_is_not_asked_again(
-    tmp_path: Path, asked: list[int], monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    asked: list[int],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     whole = main(["needle", "a", *GRID, "--output", "whole"])
     assert whole == 0 and asked == [NUM_PROMPTS]
@@ -153,8 +156,9 @@ def test_what_was_answered_before_a_stop_is_not_asked_again(
         add(self, *arguments)
 
     monkeypatch.setattr(Answers, "add", stopped)
-    with pytest.raises(KeyboardInterrupt):
-        needle("a")
+    assert needle("a") == INTERRUPTED
+    said = "interrupted: what was finished is kept in out, and the same command goes on from it"
+    assert said in capsys.readouterr().err
     monkeypatch.setattr(Answers, "add", add)
     asked.clear()
     # another grid, and another model, have no part in it
@@ -202,7 +206,7 @@ def test_a_disk_that_becomes_full_loses_no_answer(
         r"on device; all answers are kept: run again when they can be",
         said.err.splitlines()[-1],
     )
-    assert list((tmp_path / "out" / "a").glob("*.json*")) == []
+    assert list((tmp_path / "out" / "a").rglob("*.json*")) == []
     asked.clear()
     assert needle("a") == 0
     # all were answered
@@ -228,6 +232,35 @@ def test_what_has_no_score_is_said_and_the_status_is_one(
         r"yoco needle: prompt 9: its logits are not \x1b[2Jfinite",
         "yoco needle: and 2 more like these",
     ]
+
+
+def test_a_prompt_that_cannot_be_built_is_said_and_the_others_are_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    grid = ["--lengths", "16,300", "--depths", "1", "--haystack", "noise", "--device", "cpu"]
+    assert main(["needle", "a", *grid, "--output", "out"]) == 1
+    last = capsys.readouterr().err.splitlines()[-1]
+    assert last.startswith("yoco needle: yoco_needle, document 0 has no prompt: a prompt of ")
+    (samples,) = (tmp_path / "out" / "a").glob("samples_*.jsonl")
+    assert len(samples.read_text().splitlines()) == 2
+
+
+def test_results_are_named_where_only_the_picture_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*arguments: Any, **options: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("matplotlib.figure.Figure.savefig", full)
+    assert needle("a") == 2
+    last = capsys.readouterr().err.splitlines()[-1]
+    (results,) = (tmp_path / "out" / "a").glob("results_*.json")
+    assert last.endswith(
+        f"png cannot be written: No space left on device; the results are in out/a/{results.name}"
+    )
+    # and nothing else is left there
+    suffixes = [path.suffix for path in (tmp_path / "out" / "a").iterdir() if path.name != ".lock"]
+    assert sorted(suffixes) == [".json", ".jsonl"]
 
 
 @pytest.mark.usefixtures("no_model")
