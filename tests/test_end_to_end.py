@@ -178,8 +178,7 @@ def test_a_cache_of_answers_is_one_models(tmp_path: Path) -> None:
     done = run(tmp_path, "run", *arguments)
     assert done.returncode == 2, done.stderr[-2000:]
     last = done.stderr.splitlines()[-1]
-    assert last.startswith(
-        f"yoco: answers_rank0.db holds answers of {tmp_path / 'a'}, and this is b (checkpoint_sha256 "
-    )
+    holds = f"answers_rank0.db holds answers of {tmp_path / 'a'}, and this is b"
+    assert last.startswith(f"yoco: {holds} (checkpoint_sha256 ")
     assert last.endswith("): give another --use_cache, or delete it")
     assert "Traceback" not in done.stderr and "recall" not in done.stdout
