@@ -189,15 +189,17 @@ def test_a_disk_that_becomes_full_loses_no_answer(
 ) -> None:
     with monkeypatch.context() as patch:
 
-        def full(*arguments: Any, **options: Any) -> None:
-            raise OSError(28, "No space left on device")
+        def full(path: Path, *arguments: Any, **options: Any) -> Any:
+            if path.name.startswith(file):
+                raise OSError(28, "No space left on device")
+            return writes(path, *arguments, **options)
 
         if file == "results":
-            patch.setattr(evaluation_tracker.Path, "write_text", full)
+            writes: Any = Path.write_text
+            patch.setattr(Path, "write_text", full)
         else:
+            writes = open
             patch.setattr(evaluation_tracker, "open", full, raising=False)
-        # which writes a text of its own
-        patch.setattr("evals.output_folders._write_holder", lambda path: None)
         assert needle("a") == 2
     said = capsys.readouterr()
     assert said.out == ""
