@@ -9,6 +9,7 @@ import logging
 import os
 import stat
 import sysconfig
+import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -235,10 +236,7 @@ def _rows(source: str, place: str) -> Any:
                 raise ValueError(f"{place} is a dataset without splits: leave out ':{split}'")
             return found
     else:
-        options = {"split": split} if "[" in split or not Path(name).is_dir() else {}
-        if not Path(name).is_dir():
-            options = {"split": split or "train"}
-        found = dataset_reading.load(name, config or None, place=place, **options)
+        found = _loaded(name, config, split, place)
         if not isinstance(found, dict):
             return found
     wanted = split or (next(iter(found)) if len(found) == 1 else "train")
@@ -248,6 +246,18 @@ def _rows(source: str, place: str) -> Any:
             f"write hf:{name}:{config}:SPLIT with one of them"
         )
     return found[wanted]
+
+
+def _loaded(name: str, config: str, split: str, place: str) -> Any:
+    """The splits of a folder, or the one of the hub's dataset that is meant."""
+    if not Path(name).is_dir():
+        return dataset_reading.load(name, config or None, place=place, split=split or "train")
+    # In memory and not through the user's cache: that goes by names and times of files.
+    with tempfile.TemporaryDirectory() as cache:
+        options: dict[str, Any] = {"cache_dir": cache, "keep_in_memory": True}
+        if "[" in split:
+            options["split"] = split
+        return dataset_reading.load(name, config or None, place=place, **options)
 
 
 def _text_column(features: Any, asked: str, place: str, source: str) -> str:

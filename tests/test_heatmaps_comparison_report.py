@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import csv
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import yaml
-from comparison_samples import write_models
-from result_samples import TIMESTAMP, position_sample, write_positions, write_run
+from comparison_samples import accuracies, compare, needles, write_models
+from result_samples import (
+    TIMESTAMP,
+    benchmark_sample,
+    position_sample,
+    write_positions,
+    write_run,
+)
 
+from heatmaps.comparison.metrics import NotComparableError
 from heatmaps.comparison.report import write_comparison
+from heatmaps.printable import brief
 
 
 def test_everything_at_once(tmp_path):
@@ -175,3 +186,116 @@ def test_files_that_lm_eval_itself_wrote(tmp_path):
     counts = [second["difference"][name] for name in ("wins", "losses", "ties")]
     assert sum(counts) == 40
     assert counts[0] - counts[1] == pytest.approx(40 * (second["score"] - first["score"]))
+
+
+NASTY = "=1+1|<img src=x onerror=alert(1)>[a](http://b)`\x1b[31m\u202e\n\ud800" + "x" * 10_000
+
+
+def nan_at(lines: list[dict[str, Any]], *places: int, metric: str = "acc") -> list[dict[str, Any]]:
+    return [
+        line | {metric: float("nan")} if number in places else line
+        for number, line in enumerate(lines)
+    ]
+
+
+def two_runs(
+    folder: Path, first: Any, second: Any, task: str = "arc_easy", *, reported: Any = None
+) -> list[Any]:
+    return [
+        (label, [write_run(folder / label, {task: lines}, reported=reported)])
+        for label, lines in (("A", first), ("B", second))
+    ]
+
+
+def test_a_document_without_a_score_is_left_out_and_named(tmp_path: Path) -> None:
+    """NaN is neither right nor wrong, on either side."""
+    lines = [benchmark_sample(number, acc=float(number % 2)) for number in range(40)]
+    better = [benchmark_sample(number, acc=1.0) for number in range(40)]
+    models = two_runs(tmp_path, nan_at(lines, 0, 1), nan_at(better, 1, 2, 3))
+    comparison = compare(models)
+    (task,) = comparison.tasks
+    first, second = task.scores
+    assert first and second and second.difference
+    # 0 to 3 are out; of the other 36 the first has the odd ones
+    assert second.num_documents == 36 and second.num_not_measured == 4
+    assert (second.score, second.difference.difference) == (1.0, 0.5)
+    assert (second.difference.wins, second.difference.losses) == (18, 0)
+    assert first.score == 0.5
+    notes = "; ".join(comparison.notes)
+    assert "arc_easy: 2 documents not measured for A (no score that is a number)" in notes
+    assert "arc_easy: 3 documents not measured for B" in notes
+    text = write_comparison(models, tmp_path / "out", resamples=100)
+    assert "note: arc_easy: 3 documents not measured for B" in text
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert content["tasks"][0]["models"][1]["num_not_measured"] == 4
+
+
+def test_a_model_without_any_score_is_not_compared(tmp_path: Path) -> None:
+    lines = [benchmark_sample(number, acc=1.0) for number in range(5)]
+    models = two_runs(tmp_path, lines, nan_at(lines, *range(5)))
+    with pytest.raises(NotComparableError, match="acc: not measured: no document has a score that"):
+        write_comparison(models, tmp_path / "out", resamples=100)
+    assert not (tmp_path / "out").exists()
+    # both have scores, of no document in common
+    models = two_runs(tmp_path / "2", nan_at(lines, 0, 1), nan_at(lines, 2, 3, 4))
+    with pytest.raises(NotComparableError, match="not measured: A and B have no document that bot"):
+        compare(models)
+    # of needles, too, and a null is one
+    cells = needles(0.0)
+    models = two_runs(tmp_path / "3", cells, nan_at(cells, 0, metric="recall"), "yoco_needle")
+    (task,) = compare(models).tasks
+    assert task.scores[1] and task.scores[1].num_documents == len(cells) - 1
+
+
+@pytest.mark.parametrize(
+    ("section", "value", "message"),
+    [
+        (
+            "n-samples",
+            {"arc_easy": {"effective": 10**400}},
+            "n-samples of arc_easy is 1000.*; it must be a whole number <=",
+        ),
+        ("n-samples", {"arc_easy": {"original": "x"}}, "n-samples of arc_easy is 'x'; it must be"),
+        ("n-samples", {"arc_easy": [1]}, r"n-samples of arc_easy is \[1\], no object with names"),
+        ("results", {"arc_easy": "x" * 10_000}, "results of arc_easy is 'x.*, no object with"),
+        ("higher_is_better", {"arc_easy": True}, "higher_is_better of arc_easy is True, no object"),
+    ],
+)
+def test_sections_of_another_kind_are_one_line(
+    section: str, value: Any, message: str, tmp_path: Path
+) -> None:
+    models = two_runs(tmp_path, accuracies(1, 0.5), accuracies(2, 0.5))
+    (path,) = models[0][1][0].rglob("results_*.json")
+    content = json.loads(path.read_text()) | {section: value}
+    path.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=message) as caught:
+        compare(models)
+    assert len(str(caught.value)) < 600 and str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    "value", [10**400, float("inf"), "1", [1, 10**400], [1, 0], {}, "x" * 9999]
+)
+def test_a_score_that_is_none_is_refused(value: Any, tmp_path: Path) -> None:
+    lines = [benchmark_sample(number, acc=float(number % 2)) for number in range(20)]
+    odd = [line | {"acc": value} if line["doc_id"] == 3 else line for line in lines]
+    with pytest.raises(NotComparableError, match=r"acc: logged as .*, not as a number") as caught:
+        compare(two_runs(tmp_path, lines, odd, reported={"arc_easy": {"acc": 0.5}}))
+    assert len(str(caught.value)) < 600
+
+
+def test_names_do_nothing(tmp_path: Path) -> None:
+    """In the terminal, in Markdown and in a table."""
+    lines = accuracies(1, 0.5)
+    models = two_runs(tmp_path, lines, lines)
+    named = [(NASTY, models[0][1]), (f"B{NASTY}", models[1][1])]
+    text = write_comparison(named, tmp_path / "out", resamples=100)
+    assert not [c for c in text if not c.isprintable() and c != "\n"]
+    assert max(map(len, text.splitlines())) < 1000
+    markdown = (tmp_path / "out" / "comparison.md").read_text()
+    assert not re.search(r"<img|(?<!\\)\]\(http|\x1b", markdown)
+    with (tmp_path / "out" / "comparison.csv").open(newline="") as file:
+        (first, *_) = csv.DictReader(file)
+    assert first["model"].startswith("'=1+1|<img") and first["model"].isprintable()
+    content = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert content["models"][0] == brief(NASTY)

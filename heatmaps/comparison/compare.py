@@ -110,22 +110,23 @@ def _task(name: str, models: Sequence[ModelFiles], seed: int, resamples: int) ->
         read_task_result(model.label, model.newest[name]) if name in model.newest else None
         for model in models
     ]
-    first = next(result for result in results if result is not None)
+    having = [result for result in results if result is not None]
+    first = having[0]
+    num_first = len(first.scores)
     # Each with the first alone, so that one model changes nothing of another's.
     pairs = [
         pair(first, result) if result is not None and result is not first else None
         for result in results
     ]
-    places = [found.places for found in pairs if found is not None] or [
-        np.arange(len(first.scores))
-    ]
+    places = [found.places for found in pairs if found is not None] or [first.scores.measured]
     of_first = first.scores.select(np.unique(np.concatenate(places)))
     scores: list[ModelScore | None] = []
     for result, found in zip(results, pairs, strict=True):
         if result is None:
             scores.append(None)
         elif found is None:
-            scores.append(_model_score(result, of_first))
+            left_out = num_first - len(of_first) if len(having) == 1 else 0
+            scores.append(_model_score(result, of_first, num_not_measured=left_out))
         else:
             difference = None
             if results[0] is not None:
@@ -135,8 +136,12 @@ def _task(name: str, models: Sequence[ModelFiles], seed: int, resamples: int) ->
                 difference = paired_difference(
                     found.first, found.second, rng=rng, resamples=resamples
                 )
-            scores.append(_model_score(result, found.second, difference, found.num_left_out))
-    having = [result for result in results if result is not None]
+            scores.append(
+                _model_score(
+                    *(result, found.second, difference, found.num_left_out),
+                    num_not_measured=found.num_not_measured,
+                )
+            )
     return TaskComparison(
         task=name,
         metric=first.metric,
@@ -153,11 +158,14 @@ def _model_score(
     own: DocumentScores,
     difference: PairedDifference | None = None,
     num_left_out: int = 0,
+    *,
+    num_not_measured: int = 0,
 ) -> ModelScore:
     return ModelScore(
         result=result,
         num_documents=len(own),
         num_left_out=num_left_out,
+        num_not_measured=num_not_measured,
         score=own.score,
         standard_error=own.standard_error,
         interval=own.interval,
@@ -183,7 +191,9 @@ def _corrected(tasks: Sequence[TaskComparison], num_models: int) -> list[TaskCom
 
 def _in_mean(task: TaskComparison) -> bool:
     """As the paper's table: benchmark accuracies that every model has; a missing one is not 0."""
-    return task.is_fraction and not task.is_needle and None not in task.scores
+    if not task.is_fraction or task.is_needle:
+        return False
+    return all(own is not None and not own.num_not_measured for own in task.scores)
 
 
 def _means(tasks: Sequence[TaskComparison], num_models: int) -> tuple[MeanScore, ...]:
@@ -212,6 +222,13 @@ def _notes(task: TaskComparison, labels: Sequence[str]) -> list[str]:
         notes.append(f"{task.task}: not measured for {', '.join(missing)}")
     having = [own for own in task.scores if own is not None]
     most = max(own.num_documents for own in having)
+    for own in having:
+        if missing_scores := len(own.result.scores) - len(own.result.scores.measured):
+            notes.append(
+                f"{task.task}: {counted(missing_scores, 'document')} not measured for "
+                f"{own.result.label} (no score that is a number), left out for all that are "
+                "compared with it"
+            )
     left_out = [own for own in having if own.num_left_out]
     for own in left_out:
         notes.append(
@@ -219,7 +236,13 @@ def _notes(task: TaskComparison, labels: Sequence[str]) -> list[str]:
             f"{having[0].result.label} and {own.result.label} has left out; {own.result.label} is "
             f"compared on {counted(own.num_documents, 'prompt')}"
         )
-    if not left_out and task.num_available is not None and most < task.num_available:
+    unmeasured = any(own.num_not_measured for own in having)
+    if (
+        not left_out
+        and not unmeasured
+        and task.num_available is not None
+        and most < task.num_available
+    ):
         notes.append(f"{task.task}: {most:,} of its {task.num_available:,} documents")
     for label, own in zip(labels, task.scores, strict=True):
         if own is None or own.difference is None:

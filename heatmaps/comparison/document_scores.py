@@ -31,7 +31,8 @@ class DocumentScores:
     """What one model reached on each of N documents.
 
     Attributes:
-        values: (N,) numbers, or numerators where there are weights.
+        values: (N,) numbers, or numerators where there are weights; NaN where a document was not
+            measured, and such are to be selected away before anything is made of them.
         weights: (N,) above 0; ones for a plain number a document.
         aggregation: a key of `AGGREGATIONS`.
         higher_is_better: of the score.
@@ -51,6 +52,11 @@ class DocumentScores:
 
     def __len__(self) -> int:
         return len(self.values)
+
+    @cached_property
+    def measured(self) -> np.ndarray:
+        """Indices of the documents that have a score."""
+        return np.flatnonzero(~np.isnan(self.values))
 
     def select(self, documents: np.ndarray) -> "DocumentScores":
         """These documents only, in this order.
@@ -108,7 +114,8 @@ class DocumentScores:
     @cached_property
     def is_fraction(self) -> bool:
         """The score is a mean of numbers 0..1 of which higher is better."""
-        within = bool(((self.values >= 0) & (self.values <= self.weights)).all())
+        values, weights = self.values[self.measured], self.weights[self.measured]
+        within = bool(((values >= 0) & (values <= weights)).all())
         return within and self.aggregation == "mean" and self.higher_is_better
 
     @cached_property

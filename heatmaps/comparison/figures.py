@@ -25,6 +25,7 @@ from heatmaps.page import (
     small_ticks,
     text_width,
 )
+from heatmaps.printable import brief
 
 _RULE = "#C9CBD1"
 _HEADING_LINE = 0.2
@@ -68,7 +69,7 @@ def _compared(comparison: Comparison) -> list[TaskComparison]:
 
 
 def _task_label(task: TaskComparison) -> str:
-    return f"{task.task} ({task.metric})"
+    return f"{brief(task.task, 60)} ({brief(task.metric, 40)})"
 
 
 def _paint_heading(page: Page, comparison: Comparison) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from heatmaps.comparison.paired_statistics import CORRECTION, INTERVAL
 from heatmaps.comparison.scores import Comparison, MeanScore, ModelScore, TaskComparison
+from heatmaps.whole_files import whole_file
 
 SCHEMA = "yoco-evals/comparison"
 # Counted up when a field changes its meaning or goes away; new fields do not count.
@@ -49,7 +50,9 @@ def write_json(comparison: Comparison, path: Path) -> None:
         "versions": {"python": python_version()} | {name: _version(name) for name in _PACKAGES},
     }
     text = json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False)
-    path.write_text(f"{text}\n", encoding="utf-8")
+    with whole_file(path) as file:
+        # half a character of a file's name is written as JSON escapes it
+        file.write_bytes(f"{text}\n".encode(errors="backslashreplace"))
 
 
 def _files(own: ModelScore) -> list[Path]:
@@ -87,10 +90,14 @@ def _model(label: str, own: ModelScore | None, files: Mapping[Path, str]) -> dic
         "model": label,
         "num_documents": own.num_documents,
         "num_cells_left_out": own.num_left_out,
+        "num_not_measured": own.num_not_measured,
         "score": own.score,
         "standard_error": _finite(own.standard_error),
         "interval": [_finite(low), _finite(high)],
-        "reported": {"score": result.reported_score, "standard_error": result.reported_stderr},
+        "reported": {
+            "score": _finite(result.reported_score),
+            "standard_error": _finite(result.reported_stderr),
+        },
         "difference": None
         if difference is None
         else {
@@ -119,8 +126,8 @@ def _mean(mean: MeanScore) -> dict[str, Any]:
     return {name: _finite(value) for name, value in asdict(mean).items()}
 
 
-def _finite(value: float) -> float | None:
-    return value if isfinite(value) else None
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and isfinite(value) else None
 
 
 def _version(package: str) -> str | None:

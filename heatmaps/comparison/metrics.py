@@ -13,7 +13,7 @@ lm-eval's results file.
 """
 
 from collections.abc import Mapping, Sequence
-from math import isclose, isfinite
+from math import isclose, isnan, nan
 from typing import Any
 
 import numpy as np
@@ -35,6 +35,12 @@ PAPER_METRICS = {
 FAVOURED_METRICS = ("recall", "acc", "exact_match")
 # What is known of a metric when there is no results file to say it.
 _PLAIN_FRACTIONS = {*FAVOURED_METRICS, "acc_norm"}
+
+
+# Where a sample has no value of a metric at all; null is that it was not measured.
+MISSING = object()
+# So that sums of squares are numbers still.
+_GREATEST = 1e100
 
 
 class NotComparableError(ValueError):
@@ -90,10 +96,17 @@ def _scores(
     if reported is None and name not in _PLAIN_FRACTIONS:
         return "no score of it in a results file beside the samples, so its meaning is not known"
     pairs = [_value_and_weight(value) for value in logged]
-    unusable = next((v for v, p in zip(logged, pairs, strict=True) if p is None), None)
-    if None in pairs:
-        return f"logged as {shortened(unusable)}, not as a number or a sum with its weight"
+    unusable = [v for v, p in zip(logged, pairs, strict=True) if p is None]
+    if unusable:
+        missing = unusable[0] is MISSING
+        logged_as = (
+            "not logged for all documents" if missing else f"logged as {shortened(unusable[0])}"
+        )
+        return f"{logged_as}, not as a number or a sum with its weight"
     values, weights = np.array(pairs, dtype=np.float64).T.copy()
+    measured = np.flatnonzero(~np.isnan(values))
+    if not len(measured):
+        return "not measured: no document has a score that is a number"
     if higher_is_better is None and name not in _PLAIN_FRACTIONS:
         return "lm-eval does not say whether higher is better"
     for aggregation in AGGREGATIONS:
@@ -105,12 +118,17 @@ def _scores(
         )
         # The exponential of a sum that is no log-likelihood may be beyond any number.
         with np.errstate(over="ignore"):
-            score, by_document = scores.score, scores.by_document
-        if reported is None or isclose(score, reported, rel_tol=1e-6, abs_tol=1e-9):
+            of_measured = scores.select(measured)
+            score, by_document = of_measured.score, of_measured.by_document
+        # Where a document has no score, lm-eval's mean of them all is none either.
+        unsaid = reported is None or (isnan(reported) and len(measured) < len(values))
+        if unsaid or (
+            reported is not None and isclose(score, reported, rel_tol=1e-6, abs_tol=1e-9)
+        ):
             if not np.isfinite(by_document).all():
                 return "of a document alone it is beyond any number, so it cannot be resampled"
             return scores
-    mean = values.sum() / weights.sum()
+    mean = values[measured].sum() / weights[measured].sum()
     return (
         f"its mean over the samples is {mean:.6g}, but the results file says {reported:.6g}, "
         "so it is made otherwise or of other samples"
@@ -118,12 +136,17 @@ def _scores(
 
 
 def _value_and_weight(value: Any) -> tuple[float, float] | None:
-    if isinstance(value, bool | int | float) and isfinite(value):
-        return float(value), 1.0
+    """NaN for a document that was not measured, None for what is no score."""
+    if value is None or (number := _number(value)) is not None:
+        return (nan if value is None else number), 1.0
     if isinstance(value, list) and len(value) == 2:
-        numbers = [_value_and_weight(part) for part in value if not isinstance(part, list)]
-        if len(numbers) == 2 and None not in numbers:
-            numerator, weight = (number[0] for number in numbers if number)
-            if weight > 0:
-                return numerator, weight
+        numerator, weight = map(_number, value)
+        if numerator is not None and weight is not None and weight > 0:
+            return numerator, weight
     return None
+
+
+def _number(value: Any) -> float | None:
+    if not isinstance(value, bool | int | float) or abs(value) > _GREATEST:
+        return None
+    return float(value)

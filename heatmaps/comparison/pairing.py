@@ -15,6 +15,7 @@ from heatmaps.comparison.document_scores import DocumentScores
 from heatmaps.comparison.metrics import NotComparableError, OtherTokensError
 from heatmaps.comparison.task_results import Cell, Document, RunSettings, TaskResult
 from heatmaps.labels import depth_labels, length_label
+from heatmaps.printable import brief
 from heatmaps.result_files import counted
 
 _SETTING_NAMES = {
@@ -42,15 +43,17 @@ class Pair:
     """Two models on the same documents of one task.
 
     Attributes:
-        first, second: scores of the common documents, in one order for both.
+        first, second: scores of the common documents that both were measured on, in one order.
         places: where these are among the first model's documents.
         num_left_out: cells of a needle grid that only one of the two has.
+        num_not_measured: common documents that one of the two has no score of.
     """
 
     first: DocumentScores
     second: DocumentScores
     places: np.ndarray
     num_left_out: int
+    num_not_measured: int
 
 
 def pair(first: TaskResult, second: TaskResult) -> Pair:
@@ -71,11 +74,19 @@ def pair(first: TaskResult, second: TaskResult) -> Pair:
         for result in (first, second)
     ]
     places = np.array(kept[0])
+    order = _order_as(first, kept[0], second, kept[1])
+    measured = np.isin(places, first.scores.measured) & np.isin(order, second.scores.measured)
+    if not measured.any():
+        raise NotComparableError(
+            f"{first.task}: not measured: {first.label} and {second.label} have no document that "
+            "both have a score of"
+        )
     return Pair(
-        first=first.scores.select(places),
-        second=second.scores.select(_order_as(first, kept[0], second, kept[1])),
-        places=places,
+        first=first.scores.select(places[measured]),
+        second=second.scores.select(order[measured]),
+        places=places[measured],
         num_left_out=len(first.cells ^ second.cells),
+        num_not_measured=int((~measured).sum()),
     )
 
 
@@ -106,8 +117,7 @@ def _refuse_unlike_settings(first: TaskResult, other: TaskResult) -> None:
 
 
 def _said(value: object) -> str:
-    text = str(value) if value is not None else "none"
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return brief(str(value), 80) if value is not None else "none"
 
 
 def _order_as(
@@ -195,7 +205,7 @@ def _different_texts(first: TaskResult, other: TaskResult) -> str:
     ours, theirs = _by_text(first), _by_text(other)
     only = [
         f"{counted(len(alone), 'document')} only {result.label} has "
-        f"(the first is {here[alone[0]].fields.get('document')})"
+        f"(the first is {_said(here[alone[0]].fields.get('document'))})"
         for result, here, there in ((first, ours, theirs), (other, theirs, ours))
         if (alone := [key for key in here if key not in there])
     ]
@@ -211,8 +221,8 @@ def _different_texts(first: TaskResult, other: TaskResult) -> str:
             name = "length_tokens" if "length_tokens" in names else names[0]
             found = [_said(fields.get(name)) for fields in (document.fields, theirs[key].fields)]
             return (
-                f"{head} of {document.fields.get('document')}: {name} {' and '.join(found)}; "
-                f"{remedy}"
+                f"{head} of {_said(document.fields.get('document'))}: {_said(name)} "
+                f"{' and '.join(found)}; {remedy}"
             )
     return f"{head} number of documents; {remedy}"
 
@@ -251,7 +261,7 @@ def _different_needles(
                 # one text, wherever it lies
                 names = [name for name in names if name != "haystack"]
             shown = ", ".join(
-                f"{name} {_said(a.fields[name])} and {_said(b.fields.get(name))}"
+                f"{_said(name)} {_said(a.fields[name])} and {_said(b.fields.get(name))}"
                 for name in [name for name in names if name in _NEEDLE_SETTINGS] or names[:3]
             )
             return f"{head}{place}: {shown or 'their plans'}; run both with the same settings"

@@ -1,5 +1,7 @@
 """What `yoco compare` leaves behind: tables, files and figures from result files alone."""
 
+import hashlib
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -9,6 +11,7 @@ from heatmaps.comparison.json_file import write_json
 from heatmaps.comparison.scores import Comparison
 from heatmaps.comparison.tables import (
     comparison_markdown,
+    markdown_text,
     paper_markdown,
     terminal_table,
     write_csv,
@@ -16,7 +19,9 @@ from heatmaps.comparison.tables import (
 from heatmaps.likelihood.samples import read_nll
 from heatmaps.likelihood.tables import nll_table
 from heatmaps.page import save
+from heatmaps.printable import brief, printable
 from heatmaps.run_files import ModelFiles, newest_files
+from heatmaps.whole_files import whole_file
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -39,7 +44,7 @@ def write_comparison(
 
     Args:
         models: label and result paths (files or folders that lm-eval wrote) of each; the first is
-            what the others are compared with.
+            what the others are compared with. A label is shown as `brief` makes it.
         output: folder for comparison.md, comparison.csv, comparison.json and figures (.png).
         tasks: only these, and one that cannot be compared is refused; None takes all that two
             models have, and what cannot be compared becomes a note.
@@ -59,7 +64,7 @@ def write_comparison(
         raise ValueError(
             f"resamples is {resamples}; it must be 100 or more: a 95% interval needs them"
         )
-    files = [newest_files(label, paths, tasks) for label, paths in models]
+    files = [newest_files(brief(label), paths, tasks) for label, paths in models]
     comparison = compare_models(files, tasks=tasks, seed=seed, resamples=resamples)
     by_position = read_nll(files)
     notes = list(dict.fromkeys([*comparison.notes, *by_position.attrs["notes"]]))
@@ -70,10 +75,10 @@ def write_comparison(
     for name, caption, figure in _figures(comparison, by_position, steps):
         save(figure, output / name)
         written.append(output / name)
+        caption = markdown_text(caption)
         captions.append(f"![{caption}]({name})\n\n{caption}.")
-    document = [
-        f"# {' against '.join((', '.join(comparison.models[1:]), comparison.models[0]))}",
-    ]
+    title = f"{', '.join(comparison.models[1:])} against {comparison.models[0]}"
+    document = [f"# {markdown_text(title)}"]
     blocks = []
     if comparison.tasks:
         document.append(comparison_markdown(comparison))
@@ -88,14 +93,15 @@ def write_comparison(
     if captions:
         document += ["## Figures", *captions]
     if notes:
-        document += ["## Notes", "\n".join(f"- {note}" for note in notes)]
+        document += ["## Notes", "\n".join(f"- {markdown_text(note)}" for note in notes)]
     shown = dict.fromkeys([*(task.task for task in comparison.tasks), *by_position["task"]])
     document += ["## Result files", "\n".join(_file_lines(files, shown))]
-    (output / MARKDOWN).write_text("\n\n".join(document) + "\n", encoding="utf-8")
+    with whole_file(output / MARKDOWN) as file:
+        file.write_text("\n\n".join(document) + "\n", encoding="utf-8")
     write_csv(comparison, output / CSV)
     write_json(comparison, output / JSON)
     written += [output / name for name in (MARKDOWN, CSV, JSON)]
-    remarks = [f"note: {note}" for note in notes]
+    remarks = [f"note: {printable(note)}" for note in notes]
     remarks += [f"wrote {path}" for path in written]
     return "\n\n".join([*blocks, "\n".join(remarks)])
 
@@ -116,8 +122,8 @@ def _figures(
     for task in comparison.tasks:
         if task.is_needle and sum(own is not None for own in task.scores) > 1:
             yield (
-                f"{task.task}.png",
-                f"{task.task} by length and depth, and the difference of each cell",
+                f"{_file_name(task.task)}.png",
+                f"{brief(task.task)} by length and depth, and the difference of each cell",
                 draw_needle_grids(comparison, task),
             )
     if not by_position.empty:
@@ -134,4 +140,14 @@ def _file_lines(models: Sequence[ModelFiles], tasks: Iterable[str]) -> Iterator[
     for task in tasks:
         for model in models:
             if task in model.newest:
-                yield f"- {model.label}, {task}: `{model.newest[task].samples.path}`"
+                names = f"{markdown_text(model.label)}, {markdown_text(brief(task))}"
+                path = printable(str(model.newest[task].samples.path)).replace("`", "'")
+                yield f"- {names}: `{path}`"
+
+
+def _file_name(task: str) -> str:
+    """The task's name where a link may hold it, else a name of its own."""
+    if re.fullmatch(r"[\w.-]{1,100}", task, re.ASCII):
+        return task
+    plain = re.sub(r"[^A-Za-z0-9_-]+", "-", task[:60])
+    return f"{plain}-{hashlib.sha256(task.encode(errors='backslashreplace')).hexdigest()[:8]}"

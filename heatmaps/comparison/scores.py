@@ -14,6 +14,7 @@ class ModelScore:
         result: as read from its files.
         num_documents: that the model shares with the first or, for the first, with any other.
         num_left_out: cells of a needle grid that only one of this model and the first has.
+        num_not_measured: documents that this model or the first has no score of.
         score, standard_error, interval: over these documents; a fraction, where it is one, is
             0..1 and not in percent.
         difference: to the first model; None for that model itself, or where it lacks the task.
@@ -23,6 +24,7 @@ class ModelScore:
     result: TaskResult
     num_documents: int
     num_left_out: int
+    num_not_measured: int
     score: float
     standard_error: float
     interval: tuple[float, float]

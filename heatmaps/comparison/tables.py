@@ -1,7 +1,7 @@
 """A comparison as text: for a terminal, for Markdown, and as rows for a CSV file."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from math import isnan
 from pathlib import Path
 
@@ -14,7 +14,10 @@ from heatmaps.comparison.paper import (
     zero_shot_rows,
 )
 from heatmaps.comparison.scores import Comparison, MeanScore, ModelScore, TaskComparison
+from heatmaps.csv_text import csv_text
 from heatmaps.labels import NOTHING, points_label
+from heatmaps.printable import brief, printable
+from heatmaps.whole_files import whole_file
 
 COLUMNS = (
     "task",
@@ -50,6 +53,10 @@ CSV_COLUMNS: tuple[str, ...] = (
     "losses",
     "ties",
 )
+# what HTML or Markdown would take for its own
+_MARKS = str.maketrans(
+    {**{mark: f"\\{mark}" for mark in "\\`|[]"}, "<": "&lt;", ">": "&gt;", "&": "&amp;"}
+)
 _LEFT_ALIGNED = ("task", "metric", "model")
 
 
@@ -67,19 +74,33 @@ def terminal_table(comparison: Comparison) -> str:
     return "\n".join([*lines, "", legend(comparison)])
 
 
+def markdown_text(name: str) -> str:
+    """A name or a remark as Markdown shows it, and nothing in it formats, links or is HTML."""
+    return printable(name).translate(_MARKS)
+
+
 def markdown_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Rows as a table of Markdown, texts left and numbers right."""
     rules = [":--" if name in _LEFT_ALIGNED else "--:" for name in header]
     return "\n".join(
-        f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in row)} |"
-        for row in (header, rules, *rows)
+        f"| {' | '.join(_table_cell(cell) for cell in row)} |" for row in (header, rules, *rows)
     )
+
+
+def _table_cell(text: str) -> str:
+    # brackets of intervals stay as they are: a link would need parentheses after them
+    return markdown_text(text).replace("\\[", "[").replace("\\]", "]").replace("](", "]\\(")
 
 
 def comparison_markdown(comparison: Comparison) -> str:
     """The table of all models and tasks, with what its columns mean."""
     rows = [tuple(row) for row in _rows(comparison)]
-    return f"{markdown_table(COLUMNS, rows)}\n\n{legend(comparison)}"
+    return f"{markdown_table(COLUMNS, rows)}\n\n{legend_markdown(comparison)}"
+
+
+def legend_markdown(comparison: Comparison) -> str:
+    """The legend for Markdown."""
+    return "\n".join(map(_table_cell, legend(comparison).split("\n")))
 
 
 def legend(comparison: Comparison) -> str:
@@ -105,7 +126,7 @@ def legend(comparison: Comparison) -> str:
     if comparison.means:
         lines.append(
             f"The mean is over {len(comparison.mean_tasks)} tasks that every model has: "
-            f"{', '.join(comparison.mean_tasks)}."
+            f"{', '.join(map(brief, comparison.mean_tasks))}."
         )
     return "\n".join(lines)
 
@@ -138,20 +159,24 @@ def _paper_table(rows: dict[str, PaperRow], columns: Sequence[str]) -> str:
 
 def write_csv(comparison: Comparison, path: Path) -> None:
     """Writes one row for each model and task, then those of the mean; numbers as they are."""
-    with path.open("w", newline="", encoding="utf-8") as file:
+    with whole_file(path) as made, made.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, CSV_COLUMNS, restval="", lineterminator="\n")
         writer.writeheader()
         for task in comparison.tasks:
             for own in task.scores:
                 if own is not None:
-                    writer.writerow(_csv_row(comparison, task, own))
+                    writer.writerow(_texts_shown(_csv_row(comparison, task, own)))
         for label, mean in zip(comparison.models, comparison.means, strict=False):
             row = {"task": "mean", "model": label, "baseline": comparison.models[0]}
             row |= {"score": mean.score, "standard_error": mean.standard_error}
             if not isnan(mean.difference):
                 row |= {"difference": mean.difference}
                 row |= {"difference_low": mean.low, "difference_high": mean.high}
-            writer.writerow(row)
+            writer.writerow(_texts_shown(row))
+
+
+def _texts_shown(row: Mapping[str, object]) -> dict[str, object]:
+    return {name: csv_text(value) for name, value in row.items()}
 
 
 def _csv_row(comparison: Comparison, task: TaskComparison, own: ModelScore) -> dict[str, object]:
@@ -188,7 +213,7 @@ def _rows(comparison: Comparison) -> list[tuple[str, ...]]:
     rows = []
     for task in comparison.tasks:
         direction = "" if task.higher_is_better else " (lower is better)"
-        head = (task.task, f"{task.metric}{direction}")
+        head = (brief(task.task), f"{brief(task.metric)}{direction}")
         for label, own in zip(comparison.models, task.scores, strict=True):
             count = f"{own.num_documents:,}" if own else NOTHING
             cells = _cells(task, own) if own else (NOTHING,) * 6

@@ -5,14 +5,16 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from heatmaps.comparison.document_scores import DocumentScores
-from heatmaps.comparison.metrics import choose_metric
+from heatmaps.comparison.metrics import MISSING, choose_metric
 from heatmaps.models import ModelRun
+from heatmaps.printable import brief
 from heatmaps.result_files import counted, of_task
 from heatmaps.run_files import RunFile
 from heatmaps.sample_lines import (
@@ -20,6 +22,7 @@ from heatmaps.sample_lines import (
     fraction,
     generation_kwargs,
     sample_lines,
+    shortened,
     whole_number,
 )
 
@@ -74,7 +77,7 @@ class TaskResult:
 
     Attributes:
         label: the model, as the user reads it.
-        scores: of `documents`, in their order.
+        scores: of `documents`, in their order; NaN of those that were not measured.
         num_available: documents that the task has, of which these may be some; None if unknown.
         reported_score, reported_stderr: lm-eval's own; None if the files do not say.
     """
@@ -113,34 +116,42 @@ def read_task_result(label: str, run: RunFile) -> TaskResult:
     documents: list[Document] = []
     logged: dict[str, list[Any]] = {}
     settings = RunSettings()
-    higher_is_better = of_task(content, "higher_is_better", file.task) or {}
+    higher_is_better = _section(run, "higher_is_better")
     for where, sample in sample_lines(file.path):
         if not documents:
             settings = _settings(content, file.task, sample)
             # lm-eval before 0.4.8 does not list them.
             names = sample.get("metrics") or [name for name in higher_is_better if name in sample]
-            logged = {str(name): [] for name in names}
+            if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+                raise ValueError(
+                    f"{where}: metrics is {shortened(names)}; it must be a list of names"
+                )
+            logged = {name: [] for name in names}
         documents.append(_document(sample, where))
         for name, values in logged.items():
             # A task may leave a metric out for some documents, and it is then none to compare by.
-            values.append(sample.get(name))
+            values.append(sample.get(name, MISSING))
+    place = brief(str(file.path), 300)
     if not documents:
-        raise ValueError(f"{file.path}: no samples in it, as in a half-written file: run again")
-    counts = of_task(content, "n-samples", file.task) or {}
+        raise ValueError(f"{place}: no samples in it, as in a half-written file: run again")
+    counts = {
+        name: whole_number(number, f"{_results_place(run)}: n-samples of {brief(file.task)}")
+        for name, number in _section(run, "n-samples").items()
+        if name in ("effective", "original")
+    }
     expected = counts.get("effective")
     if expected is not None and expected != len(documents):
         raise ValueError(
-            f"{file.path}: {counted(len(documents), 'document')}, but its results file speaks of "
-            f"{expected:,}, as after a broken write: run {file.task} again"
+            f"{place}: {counted(len(documents), 'document')}, but its results file speaks of "
+            f"{expected:,}, as after a broken write: run {brief(file.task)} again"
         )
-    reported = of_task(content, "results", file.task) or {}
+    reported = _section(run, "results")
     of_metric = {
         name: score
         for name in logged
-        if isinstance(score := reported.get(f"{name},{settings.filter}"), int | float)
+        if (score := _reported(reported.get(f"{name},{settings.filter}"))) is not None
     }
-    metric, scores = choose_metric(file.task, logged, of_metric, higher_is_better)
-    stderr = reported.get(f"{metric}_stderr,{settings.filter}")
+    metric, scores = choose_metric(brief(file.task), logged, of_metric, higher_is_better)
     order = sorted(range(len(documents)), key=lambda i: documents[i].doc_id)
     return TaskResult(
         label=label,
@@ -151,11 +162,35 @@ def read_task_result(label: str, run: RunFile) -> TaskResult:
         settings=settings,
         num_available=counts.get("original"),
         reported_score=of_metric.get(metric),
-        reported_stderr=stderr if isinstance(stderr, int | float) else None,
+        reported_stderr=_reported(reported.get(f"{metric}_stderr,{settings.filter}")),
         run=run.model,
         samples_file=file.path,
         results_file=file.results,
     )
+
+
+def _section(run: RunFile, name: str) -> Mapping[str, Any]:
+    """What a section of the results file says of the task; empty where it has none."""
+    found = of_task(run.content, name, run.samples.task)
+    if found is None:
+        return {}
+    if not isinstance(found, dict):
+        raise ValueError(
+            f"{_results_place(run)}: {name} of {brief(run.samples.task)} is {shortened(found)}, no "
+            "object with names, as lm-eval writes it: run again"
+        )
+    return found
+
+
+def _results_place(run: RunFile) -> str:
+    return brief(str(run.samples.results), 300)
+
+
+def _reported(value: Any) -> float | None:
+    """A score as lm-eval's results file has it, NaN included; None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return None if abs(value) > 1e300 else float(value)
 
 
 def _settings(content: Mapping[str, Any], task: str, sample: Mapping[str, Any]) -> RunSettings:
@@ -164,15 +199,24 @@ def _settings(content: Mapping[str, Any], task: str, sample: Mapping[str, Any]) 
         return first
     return replace(
         first,
-        version=of_task(content, "versions", task),
-        num_fewshot=of_task(content, "n-shot", task),
-        chat_template_sha=content.get("chat_template_sha"),
-        system_instruction_sha=content.get("system_instruction_sha"),
+        version=_plain(of_task(content, "versions", task)),
+        num_fewshot=_plain(of_task(content, "n-shot", task)),
+        chat_template_sha=_plain(content.get("chat_template_sha")),
+        system_instruction_sha=_plain(content.get("system_instruction_sha")),
         # It says nothing of a run without a chat template, and lm-eval's commands set it unlike.
         fewshot_as_multiturn=(
             bool(content.get("fewshot_as_multiturn")) if content.get("chat_template_sha") else None
         ),
     )
+
+
+def _plain(value: Any) -> Any:
+    """The value where it is one that lm-eval writes there, else what it looks like."""
+    if isinstance(value, int) and abs(value) < 2**53:
+        return value
+    if isinstance(value, float) and isfinite(value):
+        return value
+    return value if value is None or isinstance(value, str) else repr(value)[:1000]
 
 
 def _generation(sample: Mapping[str, Any]) -> str | None:
