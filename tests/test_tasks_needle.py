@@ -439,9 +439,10 @@ def test_a_loaded_model_needs_no_name_but_another_does(
     assert all(sample["arguments"][0][0].startswith("<|yoco:prompt") for sample in samples)
     # it is not asked twice where lm-eval keeps its answers
     other = {**unnamed, "seed": 1}
-    lm.cache_hook.dbdict = {}
+    cache: Any = lm.cache_hook
+    cache.dbdict = {}
     assert len(run(Chat(""), other)) == 4
-    lm.cache_hook.dbdict = None
+    cache.dbdict = None
     with pytest.raises(ValueError, match="yoco_needle was planned for the YOCO model that is load"):
         run(Chat(""), other)
     assert len(run(Chat(""), {**metadata, "seed": 1})) == 4
