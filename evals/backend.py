@@ -51,7 +51,8 @@ class YOCOLM(TemplateLM):
         options: the other `ModelArguments`.
 
     Attributes:
-        not_measured: a line for each request whose logits were not finite.
+        not_measured: a line for each request that has no score: its logits were not finite, or
+            there was no prompt.
 
     Raises:
         FileNotFoundError, ValueError: the checkpoint, the tokenizer or an argument is wrong; all
@@ -94,7 +95,6 @@ class YOCOLM(TemplateLM):
         self.chunk_size = arguments.chunk_size or CHUNK_SIZE[self.device.type]
         # the same, less where memory runs out
         self.chunks = ChunkSize(self.chunk_size)
-        self.not_measured: list[str] = []
         self._chat_template_name: str | None = None
         handles.announce(
             self, pretrained=self.pretrained, tokenizer=self.text, max_length=self.max_length
@@ -330,9 +330,14 @@ class YOCOLM(TemplateLM):
 
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Continuation of each request, cut at its first stop string."""
+        results: dict[int, str] = {}
         repeats: dict[tuple[str, str], int] = {}
         waiting: list[tuple[int, str, GenerationOptions]] = []
         for index, request in enumerate(requests):
+            if reason := getattr(request.doc, "not_built", None):
+                results[index] = NotMeasured(reason)
+                self.not_measured.append(f"{request.task_name}: {reason}")
+                continue
             arguments: tuple[Any, ...] = request.args
             prompt, gen_kwargs = arguments[:2]
             repeat = repeats.get((prompt, str(gen_kwargs)), 0)
@@ -346,11 +351,10 @@ class YOCOLM(TemplateLM):
         )
         waiting = [waiting[place] for place in order]
         not_finite = NotFiniteRequests(requests)
-        results: dict[int, str] = {}
         num_read, shown_s = 0, time.perf_counter()
         with (
             one_line_where_memory_ends(),
-            self._progress("generation", len(requests), disable_tqdm, unit="prompt") as bar,
+            self._progress("generation", len(waiting), disable_tqdm, unit="prompt") as bar,
         ):
 
             def on_read(num_tokens: int) -> None:

@@ -132,6 +132,16 @@ class NeedleDoc(dict[str, Any]):
     pretrained: str | None = None
     allows_not_measured = True
 
+    @property
+    def not_built(self) -> str | None:
+        """Which prompt could not be built, and why, in one line; None if this is one."""
+        if "not_built" not in self:
+            return None
+        return (
+            f"no prompt of {self['length_tokens']:,} tokens at depth {self['depth_frac']:g}, "
+            f"trial {self['trial']}: {self['not_built']}"
+        )
+
 
 class NeedleDocs(Sequence[NeedleDoc]):
     """The sample documents of a grid, each built when it is first asked for.

@@ -114,18 +114,11 @@ class NeedleTask(OwnTask):
         self.task_docs = self._docs.planned_for(self._surroundings(options), num_tokens)
         self.dataset[self.config.test_split] = self.task_docs
         super().build_all_requests(**options)
-        missing = [each.doc for each in self.instances if each.doc.get("not_built")]
+        missing: list[Any] = [each.doc for each in self.instances if each.doc.get("not_built")]
         if len(missing) == len(self.instances) and all("not_built" in doc for doc in self._docs):
             raise ValueError(missing[0]["not_built"])
         for doc in missing[:_MAX_LINES]:
-            _log.warning(
-                "%s: no prompt of %s tokens at depth %g, trial %d: %s",
-                self.name,
-                f"{doc['length_tokens']:,}",
-                doc["depth_frac"],
-                doc["trial"],
-                doc["not_built"],
-            )
+            _log.warning("%s: %s", self.name, doc.not_built)
         if len(missing) > _MAX_LINES:
             _log.warning("%s: %d more like these", self.name, len(missing) - _MAX_LINES)
 

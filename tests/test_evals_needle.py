@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from pathlib import Path
 from typing import Any
@@ -151,6 +152,24 @@ def test_a_prompt_that_is_not_as_its_document_says_is_not_read(
         ask(handle, num_new=64)
     with pytest.raises(ValueError, match="has the text 0000"):
         ask(handle, NeedleDoc(doc, prompt_sha256="0000"))
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_cell_without_a_prompt_is_not_measured(
+    lm: YOCOLM, metadata: dict[str, Any], read: list[tuple[int, int]]
+) -> None:
+    lm.not_measured.clear()
+    settings = {"lengths": [60, 600], "depths": [0.5], "trials": 1}
+    short, whole = run(lm, {**metadata, **settings, "haystack": "noise"})
+    assert math.isnan(short["recall"]) and whole["recall"] == 0
+    assert read == [(580, 20)]
+    assert len(lm.not_measured) == 1
+    assert lm.not_measured[0].startswith(
+        "yoco_needle: no prompt of 60 tokens at depth 0.5, trial 0: a prompt of 40 tokens is too"
+    )
+    # where no other is asked for, too
+    (alone,) = run(lm, {**metadata, **settings, "haystack": "noise"}, limit=1)
+    assert math.isnan(alone["recall"]) and len(read) == 1
 
 
 def test_a_handle_in_somebody_s_data_is_text(lm: YOCOLM, tmp_path: Path) -> None:
