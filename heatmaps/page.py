@@ -3,6 +3,9 @@
 Figures are made through matplotlib's `Figure` alone: no pyplot, no window, no global state.
 """
 
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from math import ceil
 from os import PathLike
@@ -70,7 +73,16 @@ def small_ticks(axes: Axes) -> None:
 def text_width(text: str, points: float, *, bold: bool = False) -> float:
     """Width of one line in inches, in the font that figures are drawn with."""
     font = FontProperties(size=points, weight="bold" if bold else "normal")
-    return TextToPath().get_text_width_height_descent(text, font, ismath=False)[0] / 72
+    with _boxes_for_lacking_glyphs():
+        return TextToPath().get_text_width_height_descent(text, font, ismath=False)[0] / 72
+
+
+@contextmanager
+def _boxes_for_lacking_glyphs() -> Iterator[None]:
+    """Draws a box for each character that the font lacks, without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
+        yield
 
 
 def elided(text: str, width: float, points: float, *, bold: bool = False) -> str:
@@ -107,5 +119,6 @@ def save(figure: Figure, path: str | PathLike[str]) -> None:
     with (
         matplotlib.rc_context({"pdf.fonttype": 42, "svg.hashsalt": "yoco"}),
         whole_file(path) as file,
+        _boxes_for_lacking_glyphs(),
     ):
         figure.savefig(file, dpi=dpi, format=suffix[1:], metadata=undated.get(suffix))

@@ -71,3 +71,12 @@ def test_a_picture_appears_whole_or_not_at_all(tmp_path):
     with pytest.raises(TypeError):
         save(broken.figure, path)
     assert path.read_bytes() == whole and list(path.parent.iterdir()) == [path]
+
+
+def test_characters_that_the_font_lacks_are_boxes_without_a_warning(tmp_path):
+    """Warnings are errors here."""
+    name = "\u6a21\u578b" * 100
+    page = Page.of_size(4, 1)
+    page.text(0, 0, elided(name, 3, FACTS_PT))
+    for suffix in ("png", "svg", "pdf"):
+        save(page.figure, tmp_path / f"a.{suffix}")

@@ -18,7 +18,7 @@ from heatmaps.needles.planned import PlannedGrid
 KIND = ["model", "task", "num_needles", "ask", "haystack"]
 GRID_KEY = [*KIND, *CONDITIONS]
 # No run is as large, and a picture of so many cells is drawn within seconds.
-MAX_CELLS = 10_000
+MAX_CELLS = 20_000
 # Why a prompt has no score: the logits were not finite, or it is not among the samples.
 NOT_FINITE, NOT_RUN = "logits not finite", "not run"
 # Of a grid with one depth, which has no step of its own.
