@@ -2,6 +2,11 @@ import dataclasses
 import json
 import os
 import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
 import zipfile
 from pathlib import Path
 
@@ -11,20 +16,20 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from yoco.checkpoints import (
-    StatedIds,
     check_tensors,
     checkpoint_sha256,
     convert,
     expected_shapes,
     load_weights,
     read_checkpoint,
-    stated_ids,
     write_checkpoint,
+    writing,
 )
 from yoco.checkpoints.fla import config_from_fla, config_to_fla, fla_name
 from yoco.config import RopeConfig, YOCOConfig
 
-SHARED = Path(__file__).resolve().parents[2] / "shared"
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared"
 OFFICIAL_ROPE = RopeConfig(theta=10000.0)
 FLA_SELF_ROPE = RopeConfig(theta=5000.0, spacing="fla", interleaved=False)
 
@@ -433,6 +438,58 @@ def test_a_failed_convert_leaves_nothing(tmp_path, official_folder, monkeypatch)
     assert list(tmp_path.iterdir()) == [official_folder]
 
 
+def test_a_disk_that_is_full_is_found_before_writing(tmp_path, official_folder, monkeypatch):
+    usage = shutil.disk_usage(tmp_path)._replace(free=1000)
+    monkeypatch.setattr("yoco.checkpoints.writing.shutil.disk_usage", lambda folder: usage)
+    with pytest.raises(OSError, match="has room for 1,000 bytes and the weights take"):
+        convert(official_folder, tmp_path / "out")
+    assert list(tmp_path.iterdir()) == [official_folder]
+
+
+def test_a_write_that_the_system_ends_is_one_line(tmp_path, official_folder):
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    # as a quota would
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limits[1]))
+    try:
+        with pytest.raises(OSError, match=r"cannot take the weights: .*File too large") as error:
+            convert(official_folder, tmp_path / "out")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert "\n" not in str(error.value)
+    assert list(tmp_path.iterdir()) == [official_folder]
+
+
+def test_what_a_killed_convert_left_is_cleared(tmp_path, official_folder):
+    program = (
+        "import os, signal, sys\n"
+        "from yoco.checkpoints import convert, writing\n"
+        "def killed(*files):\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)\n"
+        "writing.os.replace = killed\n"
+        "convert(*sys.argv[1:])\n"
+    )
+    out = tmp_path / "out"
+    ended = subprocess.run([sys.executable, "-c", program, official_folder, out], cwd=REPOSITORY)
+    assert ended.returncode == -signal.SIGKILL
+    left = {official_folder, tmp_path / ".out.writing"}
+    assert set(tmp_path.iterdir()) == left
+    convert(official_folder, out)
+    assert set(tmp_path.iterdir()) == {official_folder, out}
+
+
+def test_two_converts_into_one_folder(tmp_path, official_folder):
+    (tmp_path / ".out.writing").symlink_to(official_folder)
+    with pytest.raises(OSError, match=r"out\.writing"):
+        convert(official_folder, tmp_path / "out")
+    (tmp_path / ".out.writing").unlink()
+    assert read_checkpoint(official_folder).config == OFFICIAL_SWA
+    with writing._unfinished(tmp_path / ".out.writing") as unfinished:
+        (unfinished / "theirs").write_text("")
+        with pytest.raises(ValueError, match="is in use: another process is writing there"):
+            convert(official_folder, tmp_path / "out")
+        assert (unfinished / "theirs").exists()
+
+
 # Ends of a text
 
 
@@ -445,21 +502,6 @@ def test_every_end_of_a_text_is_read_and_written(tmp_path):
     native = dataclasses.replace(OFFICIAL_SWA, eos_token_id=(2, 5))
     assert write_checkpoint(tmp_path / "own", native, random_tensors(native)) == "native"
     assert read_checkpoint(tmp_path / "own").config.eos_token_ids == (2, 5)
-
-
-def test_stated_ids(tmp_path):
-    def state(name, **values):
-        (tmp_path / name).write_text(json.dumps(values))
-
-    assert stated_ids(tmp_path) == StatedIds(bos_token_ids=(), eos_token_ids=())
-    state("config.json", bos_token_id=0, eos_token_id=None)
-    assert stated_ids(tmp_path) == StatedIds(bos_token_ids=(0,), eos_token_ids=())
-    state("generation_config.json", bos_token_id=0, eos_token_id=[7, 3])
-    state("config.json", eos_token_id=3)
-    assert stated_ids(tmp_path) == StatedIds(bos_token_ids=(0,), eos_token_ids=(3, 7))
-    state("generation_config.json", eos_token_id=["</s>"])
-    with pytest.raises(ValueError, match=r"generation_config.json: eos_token_id is \['</s>'\]: it"):
-        stated_ids(tmp_path)
 
 
 # Weights, read once

@@ -33,6 +33,10 @@ def test_results_of_an_embedded_checkpoint_do_not_hide_it(
     (tmp_path / "demo" / "results_2026.json").write_text("{}")
     assert resolve_path("demo") == EMBEDDED / "demo"
     assert resolve_path("./demo") == Path("demo") and resolve_path("other") == Path("other")
+    for folder in ("demo/", Path("demo"), resolve_path("demo/")):
+        assert resolve_path(folder) == Path("demo")
+        with pytest.raises(FileNotFoundError, match="demo holds no checkpoint: it must have"):
+            yoco.load(folder, device="cpu")
     (tmp_path / "demo" / "config.json").write_text("{}")
     assert resolve_path("demo") == Path("demo")
 

@@ -33,10 +33,11 @@ def resolve_path(path: str | Path) -> Path:
     """The folder of a checkpoint: `path`, or that of the embedded checkpoint of this name.
 
     A folder of such a name here comes first if it holds a checkpoint. Results are written into
-    folders that are named after their models, so one that holds none is passed over; "./demo" is
-    that folder, whatever it holds.
+    folders that are named after their models, so one that holds none is passed over; "./demo",
+    "demo/" and a `Path` are that folder, whatever it holds, so that what has been resolved once
+    stays the same place.
     """
-    if str(path) in embedded_names() and not holds_checkpoint(Path(path)):
+    if isinstance(path, str) and path in embedded_names() and not holds_checkpoint(Path(path)):
         return EMBEDDED / path
     return Path(path)
 

@@ -5,14 +5,12 @@ from yoco.checkpoints.reading import (
     holds_checkpoint,
     read_checkpoint,
 )
-from yoco.checkpoints.special_ids import StatedIds, stated_ids
 from yoco.checkpoints.tensors import check_tensors, expected_shapes
 from yoco.checkpoints.weights import Weights, checkpoint_sha256, load_weights
 from yoco.checkpoints.writing import convert, write_checkpoint
 
 __all__ = [
     "Checkpoint",
-    "StatedIds",
     "Weights",
     "check_tensors",
     "checkpoint_sha256",
@@ -21,6 +19,5 @@ __all__ = [
     "holds_checkpoint",
     "load_weights",
     "read_checkpoint",
-    "stated_ids",
     "write_checkpoint",
 ]
