@@ -9,11 +9,13 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
+from transformers import PreTrainedConfig
 
 from yoco.checkpoints import (
     check_tensors,
@@ -240,6 +242,38 @@ def test_single_bin_with_the_tied_head_in_it(tmp_path):
     weights["lm_head.weight"] = weights["model.embeddings.weight"].half()
     torch.save(weights, tmp_path / "pytorch_model.bin")
     assert_refused(tmp_path, "lm_head.weight is not model.embeddings.weight though tie_word_emb")
+
+
+@pytest.mark.parametrize("names", [{"head"}, {"embeddings"}, {"head", "embeddings"}])
+@pytest.mark.parametrize("prefix", ["model.", ""], ids=["whole", "without head"])
+def test_tied_weights_under_either_name(tmp_path, names, prefix):
+    tensors = random_tensors(FLA_GRET)
+    write_fla_config(tmp_path, FLA_GRET)
+    weights = {fla_name(name).replace("model.", prefix): tensor for name, tensor in tensors.items()}
+    matrix = weights[f"{prefix}embeddings.weight"]
+    if "head" in names:
+        weights["lm_head.weight"] = matrix.clone()
+    if "embeddings" not in names and prefix:
+        del weights[f"{prefix}embeddings.weight"]
+    # as saved without transformers: no entry "format"
+    save_file(weights, tmp_path / "model.safetensors")
+    checkpoint = read_checkpoint(tmp_path)
+    assert_identical(checkpoint.tensors, tensors)
+    assert set(checkpoint.stored_names.values()) == {
+        fla_name(name).replace("model.", prefix) for name in tensors
+    }
+
+
+def test_tied_weights_that_are_nan_are_equal(tmp_path):
+    tensors = random_tensors(FLA_GRET)
+    tensors["embed_tokens.weight"][0, 0] = float("nan")
+    write_fla_config(tmp_path, FLA_GRET)
+    weights = {fla_name(name): tensor for name, tensor in tensors.items()}
+    weights["lm_head.weight"] = weights["model.embeddings.weight"].clone()
+    save_file(weights, tmp_path / "model.safetensors")
+    checkpoint = read_checkpoint(tmp_path)
+    with pytest.raises(ValueError, match=r"in 1 tensor \(model.embeddings.weight: 1\): no score"):
+        load_weights(checkpoint, CPU, torch.float32, allow_nonfinite=False)
 
 
 def test_hash_is_of_the_content_whatever_the_format(tmp_path):
@@ -607,6 +641,31 @@ def test_fla_keys_without_effect_for_the_type():
     swa |= {"pad_token_id": 3, "use_cache": False, "fuse_norm": False, "use_l2warp": True}
     assert config_from_fla(swa) == FLA_SWA
     assert config_from_fla(gret) == FLA_GRET
+
+
+def test_keys_that_transformers_adds_change_nothing():
+    class Theirs(PreTrainedConfig):
+        model_type = "yoco"
+
+    values = {key: value for key, value in fla_values(FLA_SWA).items() if key != "model_type"}
+    values |= {"dtype": "bfloat16", "temperature": 0.5, "num_labels": 3}
+    values |= {"tokenizer_class": "T", "auto_map": {"AutoConfig": "configuration_yoco.YOCOConfig"}}
+    theirs = Theirs(**values)
+    assert config_from_fla(theirs.to_dict()) == FLA_SWA
+    assert config_from_fla(json.loads(theirs.to_json_string())) == FLA_SWA
+    older = {"use_return_dict": True, "_commit_hash": None, "attn_implementation": "sdpa"}
+    older |= {"top_k": 50, "max_length": 20, "tf_legacy_loss": False, "quantization_config": None}
+    assert config_from_fla(fla_values(FLA_SWA) | older) == FLA_SWA
+
+
+def test_null_is_no_option():
+    values: dict[str, Any] = fla_values(FLA_GRET) | {"tie_word_embeddings": None}
+    for part, keys in {
+        "self_decoder_attn": ("qkv_bias", "num_v_heads"),
+        "cross_decoder_attn": ("qkv_bias", "qk_norm"),
+    }.items():
+        values[part] = values[part] | dict.fromkeys(keys)
+    assert config_from_fla(values) == dataclasses.replace(FLA_GRET, tie_word_embeddings=False)
 
 
 @pytest.mark.parametrize(
