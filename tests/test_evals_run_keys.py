@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import json
 import shutil
 from pathlib import Path
 from typing import Any
@@ -139,3 +141,19 @@ def test_documents_count_one_by_one(model: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("One.\nTwo.\n")
     (tmp_path / "b.txt").write_text("Three.\n")
     assert texts() not in (both, first)
+
+
+@pytest.mark.parametrize("token", ["bos_token", "eos_token"])
+def test_the_ends_of_a_text_count_wherever_they_are_defined(
+    token: str, model: Path, tmp_path: Path
+) -> None:
+    copy = shutil.copytree(model, tmp_path / "copy")
+    file = copy / "tokenizer_config.json"
+    before = model_key({"pretrained": str(copy), "device": "cpu"})
+    config = json.loads(file.read_text())
+    config[token] = "<unk>" if config[token] != "<unk>" else "<s>"
+    file.write_text(json.dumps(config))
+    after = model_key({"pretrained": str(copy), "device": "cpu"})
+    assert after != before
+    # and nothing else of it
+    assert dataclasses.replace(after, tokenizer_sha256=before.tokenizer_sha256) == before
