@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import math
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -12,23 +12,22 @@ import numpy as np
 import torch
 from lm_eval.api.instance import Instance
 from lm_eval.api.model import CacheHook, TemplateLM
-from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
-from tqdm import tqdm
 
 import yoco
 from evals import unscored
-from evals.chains import score_document
+from evals.chains import score_text
 from evals.chat import render_chat
 from evals.devices import device_here
 from evals.distributed import Processes
 from evals.encoding import NUM_AHEAD, RequestEncoder
-from evals.exit_status import fail_at_exit
-from evals.generation import GenerationOptions, Prompt, continue_prompts, options_of
+from evals.generation import GenerationOptions, Prompt, continue_prompts, in_sharing_order
 from evals.log_likelihoods import LogLikelihoods
+from evals.memory_need import CHARS_PER_TOKEN, make_room
 from evals.model_args import CHUNK_SIZE, ModelArguments, tokenizer_path
 from evals.model_keys import loaded_model_key
 from evals.not_finite import NotFiniteRequests
-from evals.reading_order import LOOKED_AT, batches_of, code_points, sharing_order
+from evals.progress import Progress
+from evals.reading_order import batches_of
 from evals.response_cache import claim
 from evals.scoring import Tokens
 from tasks import handles
@@ -97,7 +96,11 @@ class YOCOLM(TemplateLM):
         self.chunks = ChunkSize(self.chunk_size)
         self._chat_template_name: str | None = None
         handles.announce(
-            self, pretrained=self.pretrained, tokenizer=self.text, max_length=self.max_length
+            self,
+            pretrained=self.pretrained,
+            tokenizer=self.text,
+            max_length=self.max_length,
+            make_room=functools.partial(make_room, self.model, self.chunks),
         )
 
     # construction
@@ -228,8 +231,10 @@ class YOCOLM(TemplateLM):
         self, requests: list[Instance], disable_tqdm: bool = False
     ) -> list[tuple[float, bool]]:
         """Log-likelihood in nats, and whether it is the greedy continuation, of each request."""
+        progress = self._progress(disable_tqdm)
+        self._make_room(["".join(request.args) for request in requests], 0)
         encoded = []
-        for request in self._tokenising(requests, disable_tqdm):
+        for request in progress.tokenising(requests):
             pair: tuple[Any, ...] = request.args
             context, scored = self._encode_pair(*pair)
             num_context, num_scored = len(context), len(scored)
@@ -264,10 +269,8 @@ class YOCOLM(TemplateLM):
             pairs.append(pair)
         scored = [index for index in range(len(pairs)) if index not in results]
         plan = LogLikelihoods([pairs[index] for index in scored], chain_longer_than=self.chunk_size)
-        with (
-            one_line_where_memory_ends(),
-            self._progress("log-likelihoods", plan.num_tokens, disable_tqdm) as bar,
-        ):
+        bars = self._progress(disable_tqdm)
+        with one_line_where_memory_ends(), bars.of("log-likelihoods", plan.num_tokens) as bar:
             reader = self._prompt_reader()
             for scores in plan.scored(reader, most=self.batch_size, on_read=bar.update):
                 for place, log_likelihood, is_greedy in scores:
@@ -291,36 +294,27 @@ class YOCOLM(TemplateLM):
 
         A longer text is scored in lm-eval's disjoint windows, every token once.
         """
+        progress = self._progress(disable_tqdm)
+        self._make_room([request.args[-1] for request in requests], 0)
         documents = [
             self.encoder.encode_document(request.args[-1])
-            for request in self._tokenising(requests, disable_tqdm)
+            for request in progress.tokenising(requests)
         ]
         not_finite = NotFiniteRequests(requests)
         results = []
-        with (
-            one_line_where_memory_ends(),
-            self._progress("rolling", sum(map(len, documents)), disable_tqdm) as bar,
-        ):
+        total = sum(map(len, documents))
+        with one_line_where_memory_ends(), progress.of("rolling", total) as bar:
             for index, (request, document) in enumerate(zip(requests, documents, strict=True)):
-                windows = get_rolling_token_windows(
-                    token_list=document,
+                total, unread = score_text(
+                    self.model,
+                    document,
                     prefix_token=self.prefix_token_id,
-                    max_seq_len=self.max_length,
-                    context_len=1,
+                    max_length=self.max_length,
+                    chunk_size=self.chunks,
+                    on_read=bar.update,
                 )
-                total = 0.0
-                for context, continuation in map(make_disjoint_window, windows):
-                    window = np.asarray([*context, *continuation], np.int32)
-                    total += score_document(
-                        self.model,
-                        window,
-                        first_scored=len(context),
-                        chunk_size=self.chunks,
-                        on_read=bar.update,
-                    )
-                    if math.isnan(total):
-                        not_finite.add(index, window[:-1], len(context) - 1)
-                        break
+                if unread is not None:
+                    not_finite.add(index, *unread)
                 # releases after 0.4.13 give ("", text) and want a pair
                 results.append(total if len(request.args) == 1 else (total, False))
                 if not math.isnan(total):
@@ -331,39 +325,19 @@ class YOCOLM(TemplateLM):
     def generate_until(self, requests: list[Instance], disable_tqdm: bool = False) -> list[str]:
         """Continuation of each request, cut at its first stop string."""
         results: dict[int, str] = {}
-        repeats: dict[tuple[str, str], int] = {}
-        waiting: list[tuple[int, str, GenerationOptions]] = []
         for index, request in enumerate(requests):
             if reason := getattr(request.doc, "not_built", None):
                 results[index] = NotMeasured(reason)
                 self.not_measured.append(f"{request.task_name}: {reason}")
-                continue
-            arguments: tuple[Any, ...] = request.args
-            prompt, gen_kwargs = arguments[:2]
-            repeat = repeats.get((prompt, str(gen_kwargs)), 0)
-            repeats[prompt, str(gen_kwargs)] = repeat + 1
-            options = options_of(gen_kwargs, prompt=prompt, repeat=repeat)
-            waiting.append((index, prompt, options))
-        # longest first: what does not fit the memory fails at once
-        order = sharing_order(
-            [handles.expanded_chars(prompt) for _, prompt, _ in waiting],
-            [code_points(handles.expanded_beginning(p, LOOKED_AT.stop)) for _, p, _ in waiting],
-        )
-        waiting = [waiting[place] for place in order]
+        progress = self._progress(disable_tqdm)
+        waiting = in_sharing_order(requests, left_out=results)
+        most_new = max((options.max_new_tokens for _, _, options in waiting), default=0)
+        self._make_room([prompt for _, prompt, _ in waiting], most_new)
         not_finite = NotFiniteRequests(requests)
-        num_read, shown_s = 0, time.perf_counter()
         with (
             one_line_where_memory_ends(),
-            self._progress("generation", len(waiting), disable_tqdm, unit="prompt") as bar,
+            progress.of("generation", len(waiting), unit="prompt") as bar,
         ):
-
-            def on_read(num_tokens: int) -> None:
-                nonlocal num_read, shown_s
-                num_read += num_tokens
-                bar.set_postfix_str(f"{num_read:,} prompt tokens", refresh=False)
-                if time.perf_counter() - shown_s > 2:
-                    bar.refresh()
-                    shown_s = time.perf_counter()
 
             def on_texts(texts: list[tuple[int, str]]) -> None:
                 for index, text in texts:
@@ -381,7 +355,7 @@ class YOCOLM(TemplateLM):
                 self._prompt_reader(),
                 self.text,
                 batches,
-                on_read=on_read,
+                on_read=functools.partial(progress.tell_tokens, bar),
                 on_texts=on_texts,
                 on_not_finite=not_finite.add,
             )
@@ -414,7 +388,6 @@ class YOCOLM(TemplateLM):
         reasons = not_finite.reasons(self.model, self.chunks)
         if reasons:
             self.not_measured += reasons.values()
-            fail_at_exit()
             not_finite.refuse_those_of_others(reasons)
         return reasons
 
@@ -422,17 +395,11 @@ class YOCOLM(TemplateLM):
         """A reader for the prompts of one call, whose memory goes with it."""
         return yoco.prompt_reader(self.model, chunk_size=self.chunks, share=self.share)
 
-    # progress
+    def _progress(self, disable_tqdm: bool) -> Progress:
+        return Progress(disabled=disable_tqdm or self.rank != 0)
 
-    def _tokenising(self, requests: list[Instance], disable: bool) -> tqdm[Instance]:
-        return tqdm(requests, "tokenising", disable=disable or self.rank != 0, delay=2)
-
-    def _progress(self, what: str, total: int, disable: bool, unit: str = "token") -> tqdm[Any]:
-        return tqdm(
-            desc=what,
-            total=total,
-            unit=f" {unit}",
-            unit_scale=unit == "token",
-            disable=disable or self.rank != 0,
-            delay=2,
-        )
+    def _make_room(self, texts: Sequence[str], num_new: int) -> None:
+        """Refuses the longest of the texts, before it is made tokens, if it does not fit."""
+        num_chars = max((handles.expanded_chars(text) for text in texts), default=0)
+        num_tokens = min(num_chars // CHARS_PER_TOKEN + num_new, self.max_length)
+        make_room(self.model, self.chunks, num_tokens, num_chars)

@@ -6,12 +6,14 @@ Legend: T tokens of the document, R rows.
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
+from lm_eval.utils import get_rolling_token_windows, make_disjoint_window
 
 import yoco
 from evals.scoring import Score, Tokens, to_device
@@ -192,3 +194,32 @@ def score_document(
         model, tokens, first_scored=first_scored, chunk_size=chunk_size, on_read=on_read
     )
     return sum(float(log_probs.double().sum()) for log_probs, _ in chunks)
+
+
+def score_text(
+    model: YOCO,
+    tokens: Sequence[int],
+    *,
+    prefix_token: int,
+    max_length: int,
+    chunk_size: int | ChunkSize,
+    on_read: OnRead,
+) -> tuple[float, tuple[Tokens, int] | None]:
+    """Log-likelihood in nats of a whole text, in lm-eval's disjoint windows, every token once.
+
+    Returns:
+        It; NaN where it was formed of what is not finite, and then also the tokens of that window
+        and the position of its first row.
+    """
+    windows = get_rolling_token_windows(
+        token_list=list(tokens), prefix_token=prefix_token, max_seq_len=max_length, context_len=1
+    )
+    total = 0.0
+    for context, continuation in map(make_disjoint_window, windows):
+        window = np.asarray([*context, *continuation], np.int32)
+        total += score_document(
+            model, window, first_scored=len(context), chunk_size=chunk_size, on_read=on_read
+        )
+        if math.isnan(total):
+            return total, (window[:-1], len(context) - 1)
+    return total, None

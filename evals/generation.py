@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +12,16 @@ import numpy as np
 from lm_eval.models.utils import normalize_gen_kwargs, postprocess_generated_text
 
 import yoco
+from evals.reading_order import LOOKED_AT, code_points, sharing_order
 from evals.scoring import Tokens, read_prompts
+from tasks import handles
 from yoco import YOCO, NotEnoughMemory, OnRead, PromptReader, Rows, Sampling
 from yoco.not_finite import packs_spoil_each_other
 from yoco.prefill import untold
 
 if TYPE_CHECKING:
+    from lm_eval.api.instance import Instance
+
     from tasks.tokenizers import Tokenizer
 
 # prompts that share a KV cache and are continued together: more of them hardly gain
@@ -83,6 +87,33 @@ def options_of(gen_kwargs: Mapping[str, Any], *, prompt: str, repeat: int) -> Ge
         seed=int.from_bytes(digest[:8], "big") >> 1,
     )
     return GenerationOptions(until, max_new_tokens, sampling)
+
+
+def in_sharing_order(
+    requests: Sequence[Instance], *, left_out: Container[int] = ()
+) -> list[tuple[int, str, GenerationOptions]]:
+    """Place, prompt and options of each request, in the order in which they are read.
+
+    The longest come first: what does not fit the memory fails at once.
+
+    Args:
+        left_out: places of requests that are not read.
+    """
+    repeats: dict[tuple[str, str], int] = {}
+    waiting: list[tuple[int, str, GenerationOptions]] = []
+    for index, request in enumerate(requests):
+        if index in left_out:
+            continue
+        arguments: tuple[Any, ...] = request.args
+        prompt, gen_kwargs = arguments[:2]
+        repeat = repeats.get((prompt, str(gen_kwargs)), 0)
+        repeats[prompt, str(gen_kwargs)] = repeat + 1
+        waiting.append((index, prompt, options_of(gen_kwargs, prompt=prompt, repeat=repeat)))
+    order = sharing_order(
+        [handles.expanded_chars(prompt) for _, prompt, _ in waiting],
+        [code_points(handles.expanded_beginning(p, LOOKED_AT.stop)) for _, p, _ in waiting],
+    )
+    return [waiting[place] for place in order]
 
 
 @dataclass(frozen=True)

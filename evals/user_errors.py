@@ -6,8 +6,9 @@ import re
 
 from heatmaps.printable import printable
 
-# what an argument, a file or a missing package can cause; everything else is a fault of ours
-USER_ERRORS = (ValueError, OSError, ImportError)
+# what an argument, a file, a missing package or little memory can cause; everything else is a fault
+# of ours
+USER_ERRORS = (ValueError, OSError, ImportError, MemoryError)
 MOST_CHARS = 1000
 _LINE_BREAK = re.compile(r"\s*[\r\n]\s*")
 
@@ -21,5 +22,9 @@ def one_line(error: BaseException | str) -> str:
     if len(message) > MOST_CHARS:
         kept = MOST_CHARS // 2
         message = f"{message[:kept]} ... {message[-kept:]}"
+    if isinstance(error, MemoryError):
+        message = (
+            f"memory ran out{message and f' ({message})'}: give shorter lengths or more memory"
+        )
     # a bare exception of some library has no message
     return message or type(error).__name__

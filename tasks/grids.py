@@ -21,7 +21,14 @@ from tasks.prompts import (
     measure,
     measure_reference,
 )
-from tasks.settings import given_settings, max_length_of, pretrained_of, require_whole, tokenizer_of
+from tasks.settings import (
+    given_settings,
+    make_room,
+    max_length_of,
+    pretrained_of,
+    require_whole,
+    tokenizer_of,
+)
 from tasks.shown import listed
 from tasks.starts import generator, trial_starts
 from tasks.surroundings import NOTHING, Surroundings, fitted
@@ -221,6 +228,7 @@ def docs_from_metadata(metadata: Mapping[str, Any]) -> NeedleDocs:
             f"lengths {listed(too_long)} are beyond the model's max_length of {limit} "
             "tokens: drop them or raise max_length"
         )
+    make_room(metadata, max(settings.lengths))
     return NeedleDocs(settings, tokenizer_of(metadata), pretrained=pretrained_of(metadata))
 
 

@@ -11,7 +11,7 @@ import hashlib
 import itertools
 import json
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +31,14 @@ class Backend:
         pretrained: The model argument of that name, as it was given.
         tokenizer: The tokenizer that it encodes prompts with.
         max_length: The longest context it takes, in tokens; None for any.
+        make_room: Told the tokens of the longest prompt before it is planned; raises ValueError if
+            the memory is too little for it.
     """
 
     pretrained: str
     tokenizer: Tokenizer
     max_length: int | None = None
+    make_room: Callable[[int], object] | None = None
 
 
 # Backends that are alive, by the object that announced them; an entry goes with its object.
@@ -49,11 +52,22 @@ _expanded: set[bytes] = set()
 
 
 def announce(
-    owner: object, *, pretrained: str, tokenizer: Tokenizer, max_length: int | None = None
+    owner: object,
+    *,
+    pretrained: str,
+    tokenizer: Tokenizer,
+    max_length: int | None = None,
+    make_room: Callable[[int], object] | None = None,
 ) -> None:
-    """Lets prompts of runs on this `pretrained` be handles for as long as the owner lives."""
+    """Lets prompts of runs on this `pretrained` be handles for as long as the owner lives.
+
+    Args: as the attributes of `Backend`; none of them may hold the owner.
+    """
     _backends[owner] = Backend(
-        pretrained=str(pretrained), tokenizer=tokenizer, max_length=max_length
+        pretrained=str(pretrained),
+        tokenizer=tokenizer,
+        max_length=max_length,
+        make_room=make_room,
     )
 
 

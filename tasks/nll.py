@@ -22,7 +22,14 @@ from tasks.haystacks import load_haystack
 from tasks.lengths import parse_lengths
 from tasks.own_task import OwnTask
 from tasks.plans import Plan, sha256_of
-from tasks.settings import given_settings, max_length_of, pretrained_of, require_whole, tokenizer_of
+from tasks.settings import (
+    given_settings,
+    make_room,
+    max_length_of,
+    pretrained_of,
+    require_whole,
+    tokenizer_of,
+)
 from tasks.shown import listed
 from tasks.tokenizers import Tokenizer
 
@@ -143,6 +150,7 @@ def document_docs(**metadata: Any) -> dict[str, DocumentDocs]:
             f"documents of {settings.max_tokens:,} tokens are beyond the model's max_length of "
             f"{limit:,} tokens: give a smaller length or raise max_length"
         )
+    make_room(metadata, settings.max_tokens)
     docs = DocumentDocs(settings, tokenizer_of(metadata), pretrained=pretrained_of(metadata))
     return {"test": docs}
 

@@ -53,6 +53,17 @@ def max_length_of(metadata: Mapping[str, Any]) -> int | None:
     return limit
 
 
+def make_room(metadata: Mapping[str, Any], length_tokens: int) -> None:
+    """Lets a run's backend refuse prompts of this length before any is planned.
+
+    Raises:
+        ValueError: If the memory is too little for one.
+    """
+    backend = backend_of(metadata)
+    if backend and backend.make_room:
+        backend.make_room(length_tokens)
+
+
 def tokenizer_of(metadata: Mapping[str, Any]) -> Tokenizer:
     """The tokenizer in whose tokens a run counts lengths.
 

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -202,22 +200,3 @@ def test_packed_sequences_that_spoil_each_other_are_read_again_alone(
     pairs = [(f"The {BAD_WORD} {TEXT} {TEXT}", " it"), (TEXT, " it was"), (TEXT, " one")]
     results = lm.loglikelihood(requests("loglikelihood", *pairs), disable_tqdm=True)
     assert [math.isnan(result[0]) for result in results] == [True, False, False]
-
-
-COMMAND = """
-import atexit, sys
-sys.modules["lm_eval._cli"] = sys  # as under the command
-from evals.exit_status import fail_at_exit
-atexit.register(lambda: print("an earlier handler"))
-fail_at_exit()
-fail_at_exit()
-sys.stdout.write("unflushed ")
-"""
-
-
-def test_the_command_of_lm_eval_ends_with_1() -> None:
-    done = subprocess.run([sys.executable, "-c", COMMAND], capture_output=True, text=True)
-    assert (done.returncode, done.stdout) == (1, "unflushed an earlier handler\n"), done.stderr
-    other = COMMAND.replace("sys.modules", "# sys.modules")
-    done = subprocess.run([sys.executable, "-c", other], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")

@@ -16,12 +16,13 @@ Result = TypeVar("Result")
 # chunks of fewer tokens save nothing any more
 LEAST_TOKENS = 16
 LESS_MEMORY = "shorter lengths, a smaller max_length, dtype=bfloat16, share=false, or more memory"
-_SAID_BY_TORCH = (
+_MESSAGES = (
     "can't allocate memory",
     "not enough memory",
     "out of memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
     "bad_alloc",
+    "can't start new thread",
 )
 
 
@@ -33,7 +34,7 @@ def ran_out_of_memory(error: BaseException) -> bool:
     """Whether an allocation failed, on whatever device and by whomever."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
-    return isinstance(error, RuntimeError) and any(part in str(error) for part in _SAID_BY_TORCH)
+    return isinstance(error, RuntimeError) and any(part in str(error) for part in _MESSAGES)
 
 
 def out_of_memory(doing: str) -> NotEnoughMemory:
@@ -88,14 +89,18 @@ class ChunkSize:
             raise error
         if num_tokens <= LEAST_TOKENS:
             raise out_of_memory(f"{num_tokens:,} tokens were read") from None
+        self.take(max(LEAST_TOKENS, min(self.tokens, num_tokens) // 2))
+
+    def take(self, num_tokens: int) -> None:
+        """Takes smaller chunks from here on; the first time it says so."""
         if not self._has_shrunk:
             logger.warning(
-                "memory ran out with chunks of %s tokens: smaller ones from here on, "
+                "memory is too little for chunks of %s tokens: smaller ones from here on, "
                 "with the same results",
-                f"{num_tokens:,}",
+                f"{self.tokens:,}",
             )
         self._has_shrunk = True
-        self.tokens = max(LEAST_TOKENS, min(self.tokens, num_tokens) // 2)
+        self.tokens = num_tokens
 
 
 def split_in_two(items: Any) -> tuple[Any, Any] | None:
