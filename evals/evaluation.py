@@ -90,7 +90,7 @@ def evaluate(
     # the same record as of `lm_eval --model yoco`: lm-eval names a loaded model by its class
     results["config"]["model"] = tracker.general_config_tracker.model_source = "yoco"
     samples = results.pop("samples")
-    not_measured = [line for lines in of_ranks for line in lines] + _not_built(samples)
+    not_measured = [line for lines in of_ranks for line in lines]
     try:
         with _errors_of_lm_eval(output):
             tracker.save_results_aggregated(results=results, samples=samples)
@@ -102,18 +102,6 @@ def evaluate(
         shutil.rmtree(output, ignore_errors=True)
         raise
     return Evaluation(results=written, samples=files, not_measured=not_measured)
-
-
-def _not_built(samples: Mapping[str, Sequence[Any]]) -> list[str]:
-    """A line for each document whose prompt could not be built."""
-    lines = (
-        f"{name}, document {sample['doc_id']} has no prompt: {sample['doc']['not_built']}"
-        for name, of_task in samples.items()
-        for sample in of_task
-        if isinstance(sample["doc"], Mapping) and sample["doc"].get("not_built")
-    )
-    # with several filters there are several samples
-    return list(dict.fromkeys(lines))
 
 
 @contextmanager

@@ -242,7 +242,7 @@ def test_a_prompt_that_cannot_be_built_is_said_and_the_others_are_run(
     grid = ["--lengths", "16,300", "--depths", "1", "--haystack", "noise", "--device", "cpu"]
     assert main(["needle", "a", *grid, "--output", "out"]) == 1
     last = capsys.readouterr().err.splitlines()[-1]
-    assert last.startswith("yoco needle: yoco_needle, document 0 has no prompt: a prompt of ")
+    assert last.startswith("yoco needle: yoco_needle: no prompt of ")
     (samples,) = (tmp_path / "out" / "a").glob("samples_*.jsonl")
     assert len(samples.read_text().splitlines()) == 2
 
