@@ -11,6 +11,7 @@ from typing import Any
 import torch
 
 from evals.model_args import CHUNK_SIZE, tokens
+from evals.user_errors import one_line
 from heatmaps.labels import length_label
 from tasks.tokenizers import load_tokenizer
 from yoco.checkpoints import checkpoint_sha256, read_checkpoint
@@ -127,7 +128,7 @@ def _tokenizer(folder: Path) -> dict[str, Any]:
     try:
         tokenizer = load_tokenizer(folder)
     except (ValueError, OSError, ImportError) as error:
-        return {"error": str(error)}
+        return {"error": one_line(error)}
     return {
         "name": tokenizer.name,
         "vocab_size": tokenizer.vocab_size,

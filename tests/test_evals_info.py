@@ -72,12 +72,21 @@ def test_info_in_words_agrees_with_its_figures(capsys: pytest.CaptureFixture[str
     assert f"{costs.full_prefill_flops / costs.early_exit_prefill_flops:.2f}x" in text
 
 
+def test_the_reason_why_there_is_no_tokenizer_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_tokenizer(_folder: Path) -> None:
+        raise ValueError("a\x1b[2J name\nin two lines")
+
+    monkeypatch.setattr("evals.info.load_tokenizer", load_tokenizer)
+    text = info_text(checkpoint_info(GOLDEN / "fla_gret", lengths=[1000]))
+    assert "\ntokenizer        not readable: a\\x1b[2J name in two lines\n" in text
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["nowhere"], "no such folder: nowhere"),
         (["demo", "--dtype", "int8"], "dtype is 'int8': it must be auto or one of float32"),
-        (["demo", "--chunk-size", "0"], "chunk_size is 0: it must be at least 1"),
+        (["demo", "--chunk-size", "0"], "chunk_size is '0': it must be a whole number of tokens"),
         (["demo", "--lengths", "4Q"], "length '4Q' is not a positive whole number of tokens"),
     ],
 )

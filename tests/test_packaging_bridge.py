@@ -177,6 +177,12 @@ def test_kill_switch(stage):
     assert forced == "['hf', 'yoco'] False"
 
 
+@pytest.mark.parametrize("value", ["", "1", "false", "0\n", "\udcff", "\x1b[2J", "0" * 10_000])
+def test_kill_switch_takes_no_other_value(stage, value):
+    script = f"{INSTALL}{REGISTRY}import lm_eval.models\nprint(list(model_registry))"
+    assert stage.output(script, YOCO_LM_EVAL_BRIDGE=value) == "['hf', 'yoco']"
+
+
 def test_release_with_plugins_of_its_own_is_left_alone(stage):
     models = stage.lm_eval / "models" / "__init__.py"
     models.write_text(models.read_text() + "model_registry.register('yoco', target='native')\n")
