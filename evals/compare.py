@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -13,7 +12,10 @@ from evals.catalogue import Catalogue
 from evals.checkpoint_runs import RunSettings, keys_of, plan_runs, run_checkpoint
 from evals.distributed import Processes
 from evals.runs import RunStore
+from heatmaps.comparison.limits import refuse_other_limit
+from heatmaps.json_text import MOST_BYTES, parsed
 from heatmaps.models import ModelRun, labels_of
+from heatmaps.printable import brief
 from yoco.checkpoints import holds_checkpoint
 from yoco.loading import resolve_path
 
@@ -74,6 +76,14 @@ def compare(
     named = [unit.name for unit in catalogue.units if not unit.is_group]
     for name in results:
         check_results(name, named)
+        if checkpoints:
+            # cells of our grids pair by themselves
+            benchmarks = [unit.name for unit in catalogue.units if not unit.takes_settings]
+            refuse_other_limit(
+                *(labels[name], name),
+                [task for task in benchmarks if task in named],
+                settings.limit,
+            )
     plan = plan_runs(catalogue, settings)
     keys = {name: keys_of(name, plan) for name in checkpoints}
     store = RunStore(output)
@@ -157,10 +167,12 @@ def check_results(name: str, tasks: Iterable[str]) -> None:
     found: set[str] = set()
     for path in _results_files(Path(name)):
         try:
-            found |= json.loads(path.read_bytes())["configs"].keys()
+            with path.open("rb") as file:
+                found |= parsed(file.read(MOST_BYTES + 1), "JSON")["configs"].keys()
         except (ValueError, KeyError, AttributeError, TypeError) as error:
             raise ValueError(
-                f"{path} is no results file of lm-eval, or cut short: delete it or run again"
+                f"{brief(str(path), 300)} is no results file of lm-eval, or cut short: delete it "
+                "or run again"
             ) from error
     # releases after 0.4.13 write the members of a group as group::task
     found = {task.rpartition("::")[2] for task in found}
@@ -175,4 +187,5 @@ def check_results(name: str, tasks: Iterable[str]) -> None:
 def _results_files(path: Path) -> list[Path]:
     if path.is_file():
         return [path]
-    return sorted(path.rglob("results_*.json"))
+    # what is no file, a pipe for one, would be read without an end
+    return [found for found in sorted(path.rglob("results_*.json")) if found.is_file()]
