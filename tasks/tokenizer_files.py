@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
+import math
+import os
 import stat
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +22,8 @@ if TYPE_CHECKING:
 CONFIG_NAME, DEFINITION_NAME = "tokenizer_config.json", "tokenizer.json"
 # the largest tokenizer.json that is about has 35 MB
 _MAX_BYTES = 1 << 28
+# what replacements may make of one character, all in a row: far more than any tokenizer's
+_MAX_GROWTH = 10_000
 # what transformers reads of a tokenizer's folder, besides files with these endings
 _NAMES = {
     CONFIG_NAME,
@@ -64,6 +70,51 @@ def require_regular(file: Path) -> None:
         )
 
 
+def _require_bounded(file: Path, fields: Mapping[str, Any]) -> None:
+    """Raises ValueError if a tokenizer.json may make a text so long that memory ends: the library
+    ends the whole process then."""
+    if _has_cut_charsmap(fields.get("normalizer")):
+        raise ValueError(
+            f"{file}: its normalizer's table (precompiled_charsmap) is cut: copy it again"
+        )
+    for part in ("normalizer", "pre_tokenizer", "decoder"):
+        if _growth(fields.get(part)) > _MAX_GROWTH:
+            raise ValueError(
+                f"{file}: its {part} makes a text more than {_MAX_GROWTH:,} times as long: use the "
+                "tokenizer that the model was trained with"
+            )
+
+
+def _has_cut_charsmap(step: Any) -> bool:
+    """Whether a normalizer's precompiled table states more bytes than it has: the library would
+    allocate them."""
+    if isinstance(step, dict) and step.get("type") == "Precompiled":
+        try:
+            table = base64.b64decode(step.get("precompiled_charsmap") or "")
+        except (ValueError, TypeError):
+            return True
+        return len(table) < 4 + int.from_bytes(table[:4], "little")
+    inner = step.values() if isinstance(step, dict) else step if isinstance(step, list) else ()
+    return any(map(_has_cut_charsmap, inner))
+
+
+def _growth(step: Any) -> float:
+    """How many times as long a text may become by the replacements in a step and those within."""
+    if isinstance(step, list):
+        return math.prod(map(_growth, step))
+    if not isinstance(step, dict):
+        return 1.0
+    inner = [value for value in step.values() if isinstance(value, list)]
+    factor = math.prod(map(_growth, inner))
+    if step.get("type") == "Replace" and isinstance(step.get("content"), str):
+        pattern = step.get("pattern")
+        # a regular expression may match nothing, between any two characters
+        replaced = pattern.get("String") if isinstance(pattern, dict) else None
+        size = len(step["content"])
+        return factor * max(1.0, size / len(replaced) if replaced else 1.0 + size)
+    return factor
+
+
 def one_line(error: BaseException) -> str:
     """What an exception says, fit for one line of a terminal."""
     text = str(error).strip().partition("\n")[0] or type(error).__name__
@@ -78,17 +129,52 @@ def refusing(name: str) -> Iterator[None]:
         ValueError: Naming the tokenizer, and the reason.
     """
     try:
-        yield
+        with _quiet_panics():
+            yield
     # Libraries raise what they will about a broken file, `tokenizers` a bare Exception; and a
     # panic of its Rust code is none at all.
     except BaseException as error:
-        is_panic = type(error).__name__ == "PanicException"
-        if isinstance(error, ImportError) or not (isinstance(error, Exception) or is_panic):
+        is_said = isinstance(error, ValueError) and str(error).startswith(
+            (f"tokenizer {name!r}", name)
+        )
+        is_ours = isinstance(error, ImportError) or is_said
+        if is_ours or not (isinstance(error, Exception) or _is_panic(error)):
             raise
         raise ValueError(
             f"tokenizer {name!r} cannot be loaded ({one_line(error)}): name a folder with "
             "tokenizer files, a tokenizer.json, cl100k_base or a model on the Hugging Face hub"
         ) from error
+
+
+@contextmanager
+def _quiet_panics() -> Iterator[None]:
+    """Holds back what is written to standard error meanwhile, and drops it after a panic, which
+    writes a backtrace past Python's own streams."""
+    with tempfile.TemporaryFile() as held:
+        try:
+            kept = os.dup(2)
+            os.dup2(held.fileno(), 2)
+        except OSError:
+            # there is no standard error
+            yield
+            return
+        has_panicked = False
+        try:
+            yield
+        except BaseException as error:
+            has_panicked = _is_panic(error)
+            raise
+        finally:
+            sys.stderr.flush()
+            os.dup2(kept, 2)
+            os.close(kept)
+            held.seek(0)
+            if not has_panicked and (text := held.read()):
+                os.write(2, text)
+
+
+def _is_panic(error: BaseException) -> bool:
+    return type(error).__name__ == "PanicException"
 
 
 def read_definition(name: str, file: Path) -> Definition:
@@ -101,11 +187,12 @@ def read_definition(name: str, file: Path) -> Definition:
 
     require_regular(file)
     try:
-        is_definition = "model" in read_json(file)
+        fields = read_json(file)
     except ValueError:
-        is_definition = False
-    if not is_definition:
+        fields = {}
+    if "model" not in fields:
         raise ValueError(f"{file} is not a tokenizer.json: name a folder or a file that is one")
+    _require_bounded(file, fields)
     with refusing(name):
         return Definition.from_file(str(file))
 
@@ -173,7 +260,9 @@ def _tokenizer_files_alone(folder: Path) -> Iterator[Path]:
                 (alone / CONFIG_NAME).write_text(json.dumps(_safe_config(file)), encoding="utf-8")
                 continue
             if file.suffix == ".json":
-                read_json(file)
+                fields = read_json(file)
+                if file.name == DEFINITION_NAME:
+                    _require_bounded(file, fields)
             (alone / file.name).symlink_to(file.resolve())
         templates = "additional_chat_templates"
         if (folder / templates).is_dir():
