@@ -427,6 +427,9 @@ def test_the_command(
     ]:
         assert main([*arguments, *wrong]) == 2
         assert capsys.readouterr().err.startswith(message)
+    with pytest.raises(SystemExit, match="2"):
+        main([*arguments, "--limit", "0"])
+    assert "--limit: '0' is not a number of documents of at least 1" in capsys.readouterr().err
 
 
 def test_killed_at_any_moment_it_goes_on(folder: Path, tmp_path: Path) -> None:
