@@ -80,9 +80,13 @@ def test_more_bins_than_can_be_drawn_are_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     frame = frame_of(tmp_path, {"m": [sample(), sample(1)]})
-    monkeypatch.setattr("heatmaps.likelihood.curves.MAX_PLACES", 7)
-    with pytest.raises(ValueError, match="m: 4 bins of 2 documents are more than can be drawn"):
-        curves_of(frame)
+    for name, most in (("MAX_PLACES", 8), ("MAX_BINS", 4)):
+        monkeypatch.setattr(f"heatmaps.likelihood.curves.{name}", most)
+        assert curves_of(frame)
+        monkeypatch.setattr(f"heatmaps.likelihood.curves.{name}", most - 1)
+        with pytest.raises(ValueError, match="m: 4 bins of 2 documents are more than can be drawn"):
+            curves_of(frame)
+        monkeypatch.undo()
 
 
 def test_sums_of_large_sizes_do_not_overflow(tmp_path: Path) -> None:

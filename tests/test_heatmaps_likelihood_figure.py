@@ -39,3 +39,12 @@ def test_the_picture_of_a_few_tokens(tmp_path: Path) -> None:
     few = sample(nats=(9.0,), edges=[1, 8], edges_asked=[1, 8])
     left, _ = draw_nll(frame_of(tmp_path, {"m": [few]})).axes
     assert list(left.xaxis.get_major_locator()()) == [8]
+
+
+def test_the_picture_of_the_largest_positions(tmp_path: Path) -> None:
+    """Their product is beyond whole numbers of 64 bits; warnings are errors here."""
+    far = [1, 2**52, 2**53]
+    figure = draw_nll(
+        frame_of(tmp_path, {"m": [sample(nats=(9.0, 9.0), edges=far, edges_asked=far)]})
+    )
+    assert np.isfinite(np.asarray(figure.axes[0].get_lines()[0].get_xdata())).all()

@@ -73,6 +73,7 @@ def test_results_without_any_document(tmp_path: Path) -> None:
             r"edges is \[1, 64, 64, 256, 512\]; positions must as",
         ),
         (sample(edges=[1, "64", 128, 256, 512]), "edges is '64'; it must be a whole number"),
+        (sample(edges=[1]), r"edges is \[1\]; it must be two positions or more"),
         (sample(num_bytes=None), "num_bytes has not one entry for each of the document's 4 bins"),
         (sample(1), "document 1 is in the file twice"),
         ({"doc": {}}, "no document scored by position, though the lines above are"),

@@ -12,11 +12,13 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from heatmaps.printable import brief
+from heatmaps.result_files import counted
 
 Unit = Literal["nats a token", "bits a byte"]
 
 # Documents times bins; no run is as large, and a table of so many still fits into memory.
 MAX_PLACES = 2_000_000
+MAX_BINS = 2_000
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,7 +56,7 @@ def curves_of(frame: pd.DataFrame) -> list[Curve]:
     not compare, and then it is bytes.
 
     Raises:
-        ValueError: more bins of more documents than `MAX_PLACES`.
+        ValueError: more bins than `MAX_BINS`, or more of all documents than `MAX_PLACES`.
     """
     unit: Unit = "nats a token" if len(set(frame["tokenizer_sha256"])) <= 1 else "bits a byte"
     several = len(set(frame["task"])) > 1
@@ -72,10 +74,10 @@ def curves_of(frame: pd.DataFrame) -> list[Curve]:
 def _curve(label: str, unit: Unit, rows: pd.DataFrame) -> Curve:
     num_documents = len(set(rows["doc_id"]))
     num_bins = len(rows[["bin_start", "bin_stop"]].drop_duplicates())
-    if num_documents * num_bins > MAX_PLACES:
+    if num_bins > MAX_BINS or num_documents * num_bins > MAX_PLACES:
         raise ValueError(
-            f"{label}: {num_bins:,} bins of {num_documents:,} documents are more than can be "
-            "drawn: run with fewer bins, and all documents with the same"
+            f"{label}: {counted(num_bins, 'bin')} of {counted(num_documents, 'document')} are more "
+            "than can be drawn: run with fewer bins, and all documents with the same"
         )
     rows = rows.sort_values(["doc_id", "start"])
     losses = rows["nats"].astype(np.float64)

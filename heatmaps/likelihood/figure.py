@@ -63,7 +63,7 @@ def draw_nll(frame: pd.DataFrame, *, title: str = "Likelihood by position") -> F
         colour = SERIES[number % len(SERIES)]
         num_whole = _num_whole(curve)
         # a bin's mean stands in the middle of the bin, an average where it ends
-        middles = np.sqrt(np.maximum(curve.starts, 1) * curve.stops)
+        middles = np.sqrt(np.maximum(curve.starts, 1.0) * curve.stops)
         _paint(panels[0], middles, curve.mean, curve.low, curve.high, num_whole, colour)
         averages = (curve.average, curve.average_low, curve.average_high)
         _paint(panels[1], curve.stops, *averages, num_whole, colour)

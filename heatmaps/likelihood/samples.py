@@ -184,6 +184,8 @@ def _edges_of(values: Any, what: str) -> list[int]:
     if not isinstance(values, list):
         raise ValueError(f"{what} is {shortened(values)}; it must be a list of positions")
     edges = [whole_number(value, what) for value in values]
+    if len(edges) < 2:
+        raise ValueError(f"{what} is {shortened(values)}; it must be two positions or more")
     if any(start >= stop for start, stop in itertools.pairwise(edges)):
         raise ValueError(f"{what} is {shortened(values)}; positions must ascend")
     return edges
