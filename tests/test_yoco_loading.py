@@ -72,3 +72,13 @@ def test_bfloat16_on_the_cpu_runs_and_is_near() -> None:
     logits = yoco.logits_at(model, [yoco.Rows(context, hidden, range(40))])
     assert logits.dtype == torch.float32
     assert (logits - exact[0]).abs().max() < 4e-2 * exact.abs().max()
+
+
+def test_weights_that_do_not_fit_the_memory_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("yoco.free_memory.free_bytes", lambda _: 1_000_000)
+    monkeypatch.setattr("yoco.free_memory.WORTH_A_LOOK", 0)
+    message = (
+        r"a copy of the weights in float32 takes \d+ MB but only 1 MB of memory is free on cpu"
+    )
+    with pytest.raises(ValueError, match=message):
+        yoco.load("demo", device="cpu")

@@ -9,6 +9,8 @@ from typing import cast, get_args
 import torch
 
 from yoco.checkpoints import holds_checkpoint, load_weights, read_checkpoint
+from yoco.costs import num_parameters
+from yoco.free_memory import require
 from yoco.kernels import choose_kernels
 from yoco.model import YOCO
 from yoco.rotary import RopePrecision
@@ -104,7 +106,8 @@ def load(
     Raises:
         FileNotFoundError: the folder or one of its files is missing.
         ValueError: the checkpoint is of an unsupported variant or its tensors do not fit its
-            config; a weight is not finite; an argument is not among those allowed.
+            config; a weight is not finite; the memory is too little for
+            them; an argument is not among those allowed.
     """
     if rope_precision not in get_args(RopePrecision):
         allowed = ", ".join(get_args(RopePrecision))
@@ -116,6 +119,12 @@ def load(
     kernels = choose_kernels(backend, device, dtype, checkpoint.config.head_dims)
     with torch.device("meta"):
         model = YOCO(checkpoint.config, rope_precision=cast("RopePrecision", rope_precision))
+    require(
+        num_parameters(checkpoint.config) * dtype.itemsize,
+        device,
+        what=f"a copy of the weights in {str(dtype).removeprefix('torch.')}",
+        remedy="dtype=bfloat16, or more memory",
+    )
     weights = load_weights(checkpoint, device, dtype, allow_nonfinite=allow_nonfinite)
     model.load_state_dict(weights.tensors, assign=True)
     model.checkpoint_sha256 = weights.sha256
