@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import re
 import secrets
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from tasks.definitions import Vocabulary, named_id, special_tokens, with_marks
 from tasks.pieces import Marker, pieces_of
 from tasks.special_tokens import CheckpointIds, checkpoint_ids, decide, rule_of, without_end
 from tasks.tokenizer_files import (
@@ -27,16 +27,11 @@ from tasks.tokenizer_files import (
 
 if TYPE_CHECKING:
     import tiktoken
-    from tokenizers import AddedToken
-    from tokenizers import Tokenizer as Definition
     from transformers import PreTrainedTokenizerBase
 
 OFFICIAL_NAME = "cl100k_base"
 _OFFICIAL_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 _OFFICIAL_VOCAB_SIZE = 100_288
-
-
-_BYTE = re.compile("<0x[0-9A-F]{2}>")
 
 
 class Tokenizer(ABC):
@@ -156,13 +151,13 @@ class HuggingFaceTokenizer(Tokenizer):
                 adds special ones.
         """
         self.name, self.hf, self._hf, self.reads_names = name, hf, hf, reads_names
-        vocabulary = _Vocabulary(hf)
+        vocabulary = Vocabulary(hf)
         special = decide(
             name,
             vocabulary=vocabulary,
             rule=rule_of(name, self._encode_by_rule),
             config=config,
-            named={each: _named_id(hf, each) for each in ("bos", "eos", "pad")},
+            named={each: named_id(hf, each) for each in ("bos", "eos", "pad")},
             checkpoint=checkpoint,
         )
         if not reads_names:
@@ -177,8 +172,8 @@ class HuggingFaceTokenizer(Tokenizer):
             # chat templates ask the transformers tokenizer
             if getattr(hf, each) is None and getattr(self, each) is not None:
                 setattr(hf, each, getattr(self, each))
-        self._definition, self._marks = _with_marks(hf, reads_names=reads_names, bos=special.bos)
-        whole_words = [token.content for token in _special_tokens(hf) if token.single_word]
+        self._definition, self._marks = with_marks(hf, reads_names=reads_names, bos=special.bos)
+        whole_words = [token.content for token in special_tokens(hf) if token.single_word]
         self._marker = Marker(self._marks, whole_words=whole_words)
 
     def encode(self, text: str, *, add_special_tokens: bool = True) -> list[int]:
@@ -374,100 +369,6 @@ def _official(name: str) -> Tokenizer:
             f"tokenizer {name!r} needs tiktoken's file for {OFFICIAL_NAME}, which cannot be had "
             "here: on an offline machine set TIKTOKEN_CACHE_DIR to a folder that holds it"
         ) from error
-
-
-class _Vocabulary:
-    """What `decide` asks of a transformers tokenizer's vocabulary."""
-
-    def __init__(self, hf: PreTrainedTokenizerBase) -> None:
-        self._ids = hf.get_vocab()
-        self._tokens = {token_id: token for token, token_id in self._ids.items()}
-        self._special = {self._ids.get(token.content) for token in _special_tokens(hf)}
-
-        backend = getattr(hf, "backend_tokenizer", None)
-        model = json.loads(backend.to_str())["model"] if backend else {}
-        unknown = model.get("unk_token") or getattr(hf, "unk_token", None)
-        self.unknown_id: int | None = model.get("unk_id", self._ids.get(str(unknown)))
-
-    def id_of(self, token: str) -> int | None:
-        return self._ids.get(token)
-
-    def token_of(self, token_id: int | None) -> str | None:
-        return None if token_id is None else self._tokens.get(token_id)
-
-    def is_special(self, token_id: int) -> bool:
-        return token_id in self._special
-
-
-def _special_tokens(hf: PreTrainedTokenizerBase) -> list[AddedToken]:
-    tokens: dict[Any, Any] = hf.added_tokens_decoder
-    return [token for token in tokens.values() if token.special]
-
-
-def _named_id(hf: PreTrainedTokenizerBase, role: str) -> int | None:
-    if getattr(hf, f"{role}_token") is None:
-        return None
-    token_id = getattr(hf, f"{role}_token_id")
-    return None if token_id is None else int(token_id)
-
-
-def _with_marks(
-    hf: PreTrainedTokenizerBase, *, reads_names: bool, bos: int | None
-) -> tuple[Definition | None, dict[str, str]]:
-    """The definition with a mark as the name of each special token, and the marks by name.
-
-    So no text holds a special token's name, and no piece of a text is one: a unigram model takes
-    "<s>" for the piece of that name, wherever it stands.
-    """
-    from tokenizers import AddedToken
-    from tokenizers import Tokenizer as Definition
-
-    # what a byte falls back to is looked up by its name
-    contents = (token.content for token in _special_tokens(hf))
-    names = dict.fromkeys(each for each in contents if not _BYTE.fullmatch(each))
-    backend = getattr(hf, "backend_tokenizer", None)
-    if backend is None:
-        return None, {name: name for name in names}
-    fields = json.loads(backend.to_str())
-    marks: dict[str, str] = {}
-    if not reads_names:
-        # BOS may be one that is not marked as special
-        names |= {} if bos is None else {str(hf.convert_ids_to_tokens(bos)): None}
-        secret = secrets.token_hex(8)
-        marks = {name: f"<|{secret} {number}|>" for number, name in enumerate(names)}
-        _rename(fields, marks)
-    definition = Definition.from_str(json.dumps(fields))
-    definition.add_tokens([AddedToken(mark, normalized=False) for mark in marks.values()])
-    definition.no_truncation()
-    definition.no_padding()
-    definition.encode_special_tokens = not reads_names or hf.split_special_tokens
-    return definition, marks
-
-
-def _rename(fields: dict[str, Any], marks: Mapping[str, str]) -> None:
-    """Renames tokens in a tokenizer.json; their ids stay."""
-    fields["post_processor"] = None
-    for token in fields["added_tokens"]:
-        if token["content"] in marks:
-            # the library does not look for special ones in literal text
-            token |= {"content": marks[token["content"]], "special": False}
-    model = fields["model"]
-    vocab = model["vocab"]
-    if isinstance(vocab, dict):
-        model["vocab"] = {marks.get(name, name): token_id for name, token_id in vocab.items()}
-    else:
-        model["vocab"] = [[marks.get(name, name), score] for name, score in vocab]
-    if model.get("unk_token") in marks:
-        model["unk_token"] = marks[model["unk_token"]]
-    if "merges" in model:
-        pairs = ((merge, tuple(_halves(merge))) for merge in model["merges"])
-        model["merges"] = [
-            merge for merge, halves in pairs if marks.keys().isdisjoint({*halves, "".join(halves)})
-        ]
-
-
-def _halves(merge: str | list[str]) -> list[str]:
-    return merge.split(" ") if isinstance(merge, str) else merge
 
 
 def _sha256(*parts: str) -> str:
