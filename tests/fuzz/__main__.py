@@ -43,6 +43,8 @@ def main() -> int:
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--json", action="store_true", help="one line of JSON per case")
     options = parser.parse_args()
+    # names in messages may hold what no terminal can show
+    sys.stdout.reconfigure(errors="backslashreplace")  # pyright: ignore[reportAttributeAccessIssue]
     # of torch, about the hostile tensors that are made here
     warnings.filterwarnings("ignore", "Sparse CSR")
     num_bad = 0
