@@ -81,7 +81,7 @@ def sweep(name: str, target: Target, num_cases: int, seed: int) -> Iterator[Outc
             folder, output = Path(place, "case"), Path(place, "output")
             copy_of(original, folder)
             output.mkdir()
-            variant = mutate(folder, rng)
+            variant = mutate(folder, rng, values_only=target.values_only)
             yield run_case(target.read, folder, output, f"{number}: {variant}")
             shutil.rmtree(folder)
             shutil.rmtree(output)

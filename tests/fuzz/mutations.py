@@ -62,11 +62,17 @@ _HEADERS = (
 )
 
 
-def mutate(folder: Path, rng: random.Random) -> str:
-    """Changes one file of the folder; what was done, in words."""
+def mutate(folder: Path, rng: random.Random, *, values_only: bool = False) -> str:
+    """Changes one file of the folder; what was done, in words.
+
+    Args:
+        values_only: the files are JSON, and stay that.
+    """
     files = sorted(path for path in folder.rglob("*") if path.is_file())
     path = rng.choice(files)
-    kinds: list[Callable[[Path, random.Random], str]] = [_no_file, _damaged]
+    kinds: list[Callable[[Path, random.Random], str]] = []
+    if not values_only:
+        kinds += [_no_file, _damaged]
     if path.suffix in (".json", ".jsonl"):
         kinds += [_other_value] * 4
     if path.suffix == ".pth":

@@ -34,10 +34,12 @@ class Target:
     Attributes:
         write: writes its sound files into a folder.
         read: reads such a folder; the second argument is where it may write.
+        values_only: the files stand for what a user types, so they are sound JSON.
     """
 
     write: Callable[[Path], object]
     read: Reader
+    values_only: bool = False
 
 
 def _golden(name: str, *files: str) -> Callable[[Path], object]:
@@ -210,7 +212,7 @@ TARGETS = {
     "needles": Target(write=_write_needles, read=_read_needles),
     "likelihood": Target(write=_write_likelihood, read=_read_likelihood),
     "comparison": Target(write=_write_comparison, read=_read_comparison),
-    "metadata": Target(write=_write_metadata, read=_read_metadata),
+    "metadata": Target(write=_write_metadata, read=_read_metadata, values_only=True),
     "benchmarks": Target(write=_write_benchmarks, read=_read_benchmarks),
     "haystack": Target(write=_write_haystack, read=_read_haystack),
 }
