@@ -21,19 +21,21 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+_HF_HOME = tempfile.TemporaryDirectory()
 # before anything that starts threads: cases are forked off this process
 os.environ |= {
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
+    "HF_HOME": _HF_HOME.name,
     "HF_HUB_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
     "MPLBACKEND": "agg",
     "YOCO_LM_EVAL_BRIDGE": "0",
 }
 
-from mutations import copy_of, mutate
-from readers import TARGETS, Target
-from sandbox import Outcome, run_case
+from mutations import copy_of, mutate  # noqa: E402
+from readers import TARGETS, Target  # noqa: E402
+from sandbox import Outcome, run_case  # noqa: E402
 
 
 def main() -> int:

@@ -128,7 +128,7 @@ def _be_the_child(read: Reader, folder: Path, output: Path, report: Path) -> Non
         os.write(writing, b"y\n" * 100)
         os.dup2(reading, 0)
         os.chdir(output)
-        os.environ |= {"TMPDIR": str(output), "HF_HOME": str(output), "HOME": str(output)}
+        os.environ |= {"TMPDIR": str(output), "HOME": str(output)}
         import tempfile
 
         tempfile.tempdir = str(output)
@@ -191,7 +191,8 @@ def _faults_of_text(text: str, *, lines: bool = False) -> list[str]:
 
 
 def _watch(faults: list[str], output: Path) -> Callable[[str, tuple[object, ...]], None]:
-    allowed = (str(output), "/dev/null", "/proc/self")
+    # the cache of `datasets` is meant to be written
+    allowed = (str(output), "/dev/null", "/proc/self", os.environ.get("HF_HOME", str(output)))
 
     def hook(event: str, arguments: tuple[object, ...]) -> None:
         if watched_from_here:
@@ -201,8 +202,9 @@ def _watch(faults: list[str], output: Path) -> Callable[[str, tuple[object, ...]
             if isinstance(flags, int) and flags & _WRITES and not _within(path, allowed):
                 faults.append(f"wrote {path}")
         elif event in _PATH_EVENTS:
-            if not _within(arguments[0], allowed):
-                faults.append(f"{event} {arguments[0]}")
+            written = arguments[1] if event == "os.symlink" else arguments[0]
+            if not _within(written, allowed):
+                faults.append(f"{event} {written}")
         elif event in _FORBIDDEN:
             faults.append(f"{event} {arguments[:2]}"[:200])
 
