@@ -15,8 +15,9 @@ import torch
 from tqdm import tqdm
 
 import yoco
-from tasks.grids import NeedleDocs, NeedleSettings
+from tasks.grids import NeedleDocs
 from tasks.lengths import parse_depths, parse_lengths
+from tasks.needle_settings import NeedleSettings
 from tasks.plans import Plan, render
 from tasks.tokenizers import load_tokenizer
 from yoco.loading import resolve_path

@@ -26,8 +26,9 @@ from tqdm import tqdm
 import yoco
 from evals.generation import SIDE_BY_SIDE
 from evals.shared_encoding import SharedEncoder
-from tasks.grids import NeedleDocs, NeedleSettings
+from tasks.grids import NeedleDocs
 from tasks.lengths import parse_depths, parse_lengths
+from tasks.needle_settings import NeedleSettings
 from tasks.plans import Plan, render
 from tasks.tokenizers import load_tokenizer
 from yoco import PromptReader, Rows, Sampling

@@ -22,9 +22,10 @@ from evals.distributed import Processes
 from evals.encoding import NUM_AHEAD, RequestEncoder
 from evals.generation import GenerationOptions, Prompt, continue_prompts, in_sharing_order
 from evals.log_likelihoods import LogLikelihoods
-from evals.memory_need import CHARS_PER_TOKEN, make_room
+from evals.memory_need import make_room, make_room_for
 from evals.model_args import CHUNK_SIZE, ModelArguments, tokenizer_path
-from evals.model_keys import loaded_model_key
+from evals.model_keys import ModelKey, loaded_model_key
+from evals.model_record import model_record
 from evals.not_finite import NotFiniteRequests
 from evals.progress import Progress
 from evals.reading_order import batches_of
@@ -60,7 +61,6 @@ class YOCOLM(TemplateLM):
 
     def __init__(self, pretrained: str | None = None, **options: Any) -> None:
         super().__init__()
-        # a line for each request that has no score
         self.not_measured: list[str] = []
         arguments = ModelArguments.read({"pretrained": pretrained, **options})
         self.pretrained = arguments.pretrained
@@ -95,6 +95,9 @@ class YOCOLM(TemplateLM):
         # the same, less where memory runs out
         self.chunks = ChunkSize(self.chunk_size)
         self._chat_template_name: str | None = None
+        self._make_room = functools.partial(
+            make_room_for, self.model, self.chunks, max_length=self.max_length
+        )
         handles.announce(
             self,
             pretrained=self.pretrained,
@@ -158,23 +161,22 @@ class YOCOLM(TemplateLM):
 
     def get_model_info(self) -> dict[str, Any]:
         """What the results file records of the model."""
-        model = self.model
-        return {
-            "model_num_parameters": sum(p.numel() for p in model.parameters()),
-            "model_dtype": str(model.dtype).removeprefix("torch."),
-            "model_device": str(model.device),
-            "model_sha": model.checkpoint_sha256,
-            "model_config": model.config.to_dict(),
-            "tokenizer_sha": self.text.hash,
-            "kernels": model.kernels.names,
-            "rope_precision": model.rope_precision,
-            "chunk_size": self.chunk_size,
-            "share": self.share,
-            "torch_version": torch.__version__,
-            "device_name": (
-                torch.cuda.get_device_name(model.device) if model.device.type == "cuda" else "cpu"
-            ),
-        }
+        return model_record(
+            self.model,
+            tokenizer_sha256=self.text.hash,
+            chunk_size=self.chunk_size,
+            share=self.share,
+        )
+
+    @property
+    def key(self) -> ModelKey:
+        """What its answers depend on."""
+        return loaded_model_key(
+            self.model,
+            tokenizer_sha256=self.text.hash,
+            max_length=self.max_length,
+            truncation=self.encoder.truncation,
+        )
 
     def set_cache_hook(self, cache_hook: CacheHook) -> None:
         """Takes the answers' cache of `--use_cache`, before any answer is taken from it.
@@ -184,7 +186,7 @@ class YOCOLM(TemplateLM):
         """
         answers = cache_hook.dbdict
         if answers is not None:
-            claim(answers, str(answers.filename), self.pretrained, loaded_model_key(self))
+            claim(answers, str(answers.filename), self.pretrained, self.key)
         super().set_cache_hook(cache_hook)
 
     def all_gather(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -232,7 +234,7 @@ class YOCOLM(TemplateLM):
     ) -> list[tuple[float, bool]]:
         """Log-likelihood in nats, and whether it is the greedy continuation, of each request."""
         progress = self._progress(disable_tqdm)
-        self._make_room(["".join(request.args) for request in requests], 0)
+        self._make_room(["".join(request.args) for request in requests])
         encoded = []
         for request in progress.tokenising(requests):
             pair: tuple[Any, ...] = request.args
@@ -295,7 +297,7 @@ class YOCOLM(TemplateLM):
         A longer text is scored in lm-eval's disjoint windows, every token once.
         """
         progress = self._progress(disable_tqdm)
-        self._make_room([request.args[-1] for request in requests], 0)
+        self._make_room([request.args[-1] for request in requests])
         documents = [
             self.encoder.encode_document(request.args[-1])
             for request in progress.tokenising(requests)
@@ -332,7 +334,7 @@ class YOCOLM(TemplateLM):
         progress = self._progress(disable_tqdm)
         waiting = in_sharing_order(requests, left_out=results)
         most_new = max((options.max_new_tokens for _, _, options in waiting), default=0)
-        self._make_room([prompt for _, prompt, _ in waiting], most_new)
+        self._make_room([prompt for _, prompt, _ in waiting], num_new=most_new)
         not_finite = NotFiniteRequests(requests)
         with (
             one_line_where_memory_ends(),
@@ -397,9 +399,3 @@ class YOCOLM(TemplateLM):
 
     def _progress(self, disable_tqdm: bool) -> Progress:
         return Progress(disabled=disable_tqdm or self.rank != 0)
-
-    def _make_room(self, texts: Sequence[str], num_new: int) -> None:
-        """Refuses the longest of the texts, before it is made tokens, if it does not fit."""
-        num_chars = max((handles.expanded_chars(text) for text in texts), default=0)
-        num_tokens = min(num_chars // CHARS_PER_TOKEN + num_new, self.max_length)
-        make_room(self.model, self.chunks, num_tokens, num_chars)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import _yoco_lm_eval_bridge as bridge
+from tasks.catalogue import YAML_FOLDER
 
 
 class UnknownTask(ValueError):
@@ -84,6 +85,11 @@ class Catalogue:
         path = self.manager.task_index[unit.name].yaml_path
         assert path is not None
         return Path(path)
+
+    def is_ours(self, unit: TaskUnit) -> bool:
+        """Whether its task file is one of this package."""
+        path = self.manager.task_index[unit.name].yaml_path
+        return path is not None and YAML_FOLDER in Path(path).parents
 
     def fingerprint(self, unit: TaskUnit) -> str:
         """Hash of a unit's configuration, the same wherever lm-eval is installed.
@@ -156,8 +162,7 @@ def _manager(*, everything: bool) -> Any:
     logging.getLogger("lm_eval").setLevel(logging.ERROR)
     from lm_eval.tasks import TaskManager
 
-    folder = Path(bridge.folder_of("tasks")) / "yaml"
-    return TaskManager(include_path=str(folder), include_defaults=everything)
+    return TaskManager(include_path=str(YAML_FOLDER), include_defaults=everything)
 
 
 def _members(config: Mapping[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

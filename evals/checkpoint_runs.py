@@ -17,7 +17,7 @@ from evals.distributed import Processes
 from evals.evaluation import Evaluation, evaluate
 from evals.local_tasks import check_documents
 from evals.model_args import task_metadata
-from evals.model_keys import ModelKey, loaded_model_key
+from evals.model_keys import ModelKey
 from evals.not_finite import NotFiniteError
 from evals.resuming import ResumingLM
 from evals.run_keys import RunKey, model_key, run_key
@@ -59,11 +59,17 @@ class RunSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class PlannedTask:
-    """A task, and what to change in its configuration to read local data."""
+    """A task, and what to change in its configuration to read local data.
+
+    Attributes:
+        num_fewshot: examples asked for; None for its own number, as for our tasks, whose prompts
+            hold none.
+    """
 
     unit: TaskUnit
     changes: dict[str, Any]
     data_sha256: str | None
+    num_fewshot: int | None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,7 +102,10 @@ def plan_runs(catalogue: Catalogue, settings: RunSettings) -> Plan:
             )
             check_documents(catalogue, unit, changes)
             sha256 = changes["dataset_kwargs"]["local"]["sha256"]
-        planned.append(PlannedTask(unit=unit, changes=changes, data_sha256=sha256))
+        num_fewshot = None if catalogue.is_ours(unit) else settings.num_fewshot
+        planned.append(
+            PlannedTask(unit=unit, changes=changes, data_sha256=sha256, num_fewshot=num_fewshot)
+        )
     return Plan(settings=settings, catalogue=catalogue, tasks=planned)
 
 
@@ -137,7 +146,7 @@ def keys_for(model: ModelKey, plan: Plan) -> list[RunKey]:
             metadata=settings.metadata,
             data_sha256=task.data_sha256,
             limit=settings.limit,
-            num_fewshot=settings.num_fewshot,
+            num_fewshot=task.num_fewshot,
         )
         for task in plan.tasks
     ]
@@ -175,7 +184,7 @@ def run_checkpoint(
     if missing:
         lm = load(pretrained, plan.settings)
         try:
-            if loaded_model_key(lm) != keys[0].model:
+            if lm.key != keys[0].model:
                 raise ValueError(
                     f"{pretrained} has changed while it was looked at: run again once it is whole"
                 )
@@ -271,7 +280,7 @@ def run_planned(
         model_args=model_args,
         batch_size=settings.batch_size,
         limit=settings.limit,
-        num_fewshot=settings.num_fewshot,
+        num_fewshot=task.num_fewshot,
         bootstrap_iters=bootstrap_iters,
         answers=workspace,
         output=workspace / "results",

@@ -6,10 +6,12 @@ Legend: C tokens of a chunk.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
+from tasks import handles
 from yoco import YOCO, ChunkSize, NotEnoughMemory
 from yoco.chunk_size import LEAST_TOKENS, LESS_MEMORY
 from yoco.costs import memory
@@ -98,6 +100,21 @@ def make_room(
         num_fitting = max(LEAST_TOKENS, num_fitting // 2)
     if num_fitting < min(chunk_size.tokens, num_tokens):
         chunk_size.take(num_fitting)
+
+
+def make_room_for(
+    model: YOCO, chunk_size: ChunkSize, texts: Sequence[str], *, num_new: int = 0, max_length: int
+) -> None:
+    """As `make_room`, for the longest of some requests' texts, whose tokens are not known yet.
+
+    Args:
+        texts: as lm-eval gives them, with handles.
+        num_new: tokens of an answer, at most.
+        max_length: tokens that a prompt and its answer have at most.
+    """
+    num_chars = max((handles.expanded_chars(text) for text in texts), default=0)
+    num_tokens = min(num_chars // CHARS_PER_TOKEN + num_new, max_length)
+    make_room(model, chunk_size, num_tokens, num_chars)
 
 
 def _refusal(what: str, needed: int, free: int, where: str) -> NotEnoughMemory:

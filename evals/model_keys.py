@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 
-if TYPE_CHECKING:
-    from evals.backend import YOCOLM
+from yoco import YOCO
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,20 +26,21 @@ class ModelKey:
     truncation: str | None = None
 
 
-def loaded_model_key(lm: YOCOLM) -> ModelKey:
+def loaded_model_key(
+    model: YOCO, *, tokenizer_sha256: str, max_length: int, truncation: str | None
+) -> ModelKey:
     """The key of a model that is loaded, whatever has become of its files."""
-    model = lm.model
     # a model that answers was loaded from somewhere
     assert model.checkpoint_sha256 is not None
     return ModelKey(
         checkpoint_sha256=model.checkpoint_sha256,
-        tokenizer_sha256=lm.text.hash,
+        tokenizer_sha256=tokenizer_sha256,
         dtype=dtype_name(model.dtype),
-        device_type=lm.device.type,
+        device_type=model.device.type,
         kernels=dict(model.kernels.names),
         rope_precision=model.rope_precision,
-        max_length=lm.max_length,
-        truncation=lm.encoder.truncation,
+        max_length=max_length,
+        truncation=truncation,
     )
 
 

@@ -15,7 +15,6 @@ from evals.catalogue import Catalogue
 from evals.checkpoint_runs import RunSettings, keys_for, load, plan_runs, run_planned
 from evals.distributed import Processes
 from evals.evaluation import Evaluation
-from evals.model_keys import loaded_model_key
 from evals.runs import RunStore
 from yoco.checkpoints import read_checkpoint
 from yoco.loading import resolve_path
@@ -63,7 +62,7 @@ def run_task(
         if is_first:
             store.check_writable([task])
         lm = load(pretrained, settings)
-        (key,) = keys_for(loaded_model_key(lm), plan)
+        (key,) = keys_for(lm.key, plan)
         workspace = lm.processes.from_first(store.workspace(key) if is_first else None)
         evaluation = run_planned(lm, pretrained, plan, plan.tasks[0], workspace, bootstrap_iters=0)
         if evaluation is None:

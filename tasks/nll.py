@@ -27,6 +27,7 @@ from tasks.settings import (
     make_room,
     max_length_of,
     pretrained_of,
+    require_text,
     require_whole,
     tokenizer_of,
 )
@@ -59,6 +60,7 @@ class DocumentSettings:
     tokenizer: str | None = None
 
     def __post_init__(self) -> None:
+        require_text("documents", self.documents)
         require_whole("bins_per_octave", self.bins_per_octave, least=1, most=1000)
         if self.num_documents is not None:
             require_whole("num_documents", self.num_documents, least=1)

@@ -33,6 +33,12 @@ def require_whole(name: str, value: Any, *, least: int, most: int = 2**31) -> No
         raise ValueError(f"{name}={shown(value)} is too many: at most {most:,} are allowed")
 
 
+def require_text(name: str, value: Any) -> None:
+    """Raises ValueError if the setting's value is no text."""
+    if not isinstance(value, str):
+        raise ValueError(f"{name}={shown(value)} is no text: write for example 'stdlib'")
+
+
 def max_length_of(metadata: Mapping[str, Any]) -> int | None:
     """The tokens that the run's model takes, as its backend or its arguments say; None for any.
 

@@ -14,7 +14,7 @@ import evals.task_run
 import heatmaps.report
 from evals.cli import COMMANDS, main
 from evals.model_args import CHUNK_SIZE
-from tasks.grids import NeedleSettings
+from tasks.needle_settings import NeedleSettings
 from tasks.nll import DocumentSettings
 
 Record = dict[str, Any]

@@ -16,7 +16,6 @@ from safetensors.torch import load_file, save_file
 import yoco
 from evals.backend import YOCOLM
 from evals.catalogue import Catalogue
-from evals.model_keys import loaded_model_key
 from evals.run_keys import model_key, run_key
 from yoco.kernels import Kernels, choose_kernels
 
@@ -32,7 +31,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_key_is_that_of_the_loaded_model(model: Path, options: dict[str, Any]) -> None:
     key = model_key({"pretrained": str(model), "device": "cpu", **options})
     lm = YOCOLM(str(model), device="cpu", **options)
-    assert key == loaded_model_key(lm)
+    assert key == lm.key
     info = lm.get_model_info()
     assert key.checkpoint_sha256 == info["model_sha"] and key.tokenizer_sha256 == lm.text.hash
     assert (key.dtype, key.device_type) == (info["model_dtype"], info["model_device"])

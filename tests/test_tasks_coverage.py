@@ -15,7 +15,8 @@ from tokenizers import models, pre_tokenizers
 from tasks import coverage
 from tasks.coverage import require_covered
 from tasks.cuts import cut_document
-from tasks.grids import NeedleDocs, NeedleSettings
+from tasks.grids import NeedleDocs
+from tasks.needle_settings import NeedleSettings
 from tasks.pieces import literal
 from tasks.tokenizers import Tokenizer, load_tokenizer
 

@@ -12,8 +12,9 @@ import pytest
 import tasks_samples
 
 from tasks import handles
-from tasks.grids import Cell, NeedleDocs, NeedleSettings, build_doc, cells, docs_from_metadata
+from tasks.grids import NeedleDocs, build_doc, docs_from_metadata
 from tasks.haystacks import Haystack, load_haystack
+from tasks.needle_settings import Cell, NeedleSettings, cells
 from tasks.plans import Plan, render
 from tasks.tokenizers import Tokenizer, load_tokenizer
 
@@ -105,6 +106,7 @@ def test_a_misspelt_setting_names_its_near_match(key: str, near: str) -> None:
         ({"ask": "some"}, "ask='some' is unknown"),
         ({"ask": "all", "needles": 9}, "needles=9 with ask='all' is too many"),
         ({"repeat": "no"}, "repeat='no' is neither true nor false"),
+        ({"haystack": True}, "haystack=True is no text: write for example 'stdlib'"),
         ({"depth_spacing": "log"}, "depth_spacing 'log' is unknown"),
         ({"lengths": "4X"}, "length '4X' is not"),
     ],

@@ -21,7 +21,8 @@ from lm_eval.evaluator import simple_evaluate
 from lm_eval.tasks import TaskManager
 
 from tasks import handles, needle
-from tasks.grids import NeedleDoc, NeedleSettings, cells
+from tasks.grids import NeedleDoc
+from tasks.needle_settings import NeedleSettings, cells
 from tasks.not_measured import NotMeasured, allows_not_measured
 from tasks.plans import Plan, render, sha256_of
 

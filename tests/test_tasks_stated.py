@@ -9,7 +9,8 @@ import pytest
 import tasks_samples
 
 from tasks import handles
-from tasks.grids import NeedleDoc, NeedleDocs, NeedleSettings
+from tasks.grids import NeedleDoc, NeedleDocs
+from tasks.needle_settings import NeedleSettings
 from tasks.nll import DocumentDoc, DocumentDocs, DocumentSettings, request_texts
 from tasks.plans import Plan, render
 from tasks.stated import check_bin, check_prompt
