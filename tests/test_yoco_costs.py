@@ -108,7 +108,8 @@ def test_a_chunk_is_what_prefill_holds_whatever_the_length(
     # what is left out is small: angles, positions, token ids
     for chunk_size in (256, 512):
         assert estimate(4096, chunk_size) == pytest.approx(peak(4096, chunk_size), rel=0.05)
-    assert peak(4096, 256) == peak(1024, 256)
+    # of every token one float stays: whether its K and V are finite
+    assert peak(4096, 256) == peak(1024, 256) + 4 * (4096 - 1024)
     assert peak(4096, 512) > 1.9 * peak(4096, 256)
     assert estimate(100, 256) == estimate(4096, 100)
 

@@ -149,13 +149,19 @@ class WindowState:
         shape = (config.n_self_layers, 2, size, config.n_self_kv_heads, config.self_head_dim)
         self.buffer = torch.empty(shape, device=device, dtype=dtype)
         self.start = self.stop = 0
-        # what the buffer will be after this call; an interrupted call leaves the buffer as it was
-        self._moved: Tensor | None = None
+        # of each layer the window after this call, where it does not fit the buffer's end; an
+        # interrupted call leaves the buffer as it was
+        self._moved: dict[int, tuple[Tensor, Tensor]] = {}
 
     @property
     def nbytes(self) -> int:
         """Bytes of the buffers."""
         return self.buffer.nbytes
+
+    def next_nbytes(self, num_tokens: int) -> int:
+        """Bytes of the window after a call of so many tokens, held until the call is closed."""
+        size = self.buffer.shape[2]
+        return self.buffer[:, :, : min(self.reach, num_tokens, size)].nbytes
 
     def extend(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
         """Remembers k, v (N, G, D) of one layer; returns the window's keys and values with them.
@@ -172,11 +178,9 @@ class WindowState:
         if self.stop > self.start:
             k = torch.cat((buffer[0, self.start : self.stop], k))
             v = torch.cat((buffer[1, self.start : self.stop], v))
-        if self._moved is None:
-            self._moved = torch.empty_like(self.buffer)
         kept = min(self.reach, len(k))
-        self._moved[layer, 0, :kept] = k[len(k) - kept :]
-        self._moved[layer, 1, :kept] = v[len(v) - kept :]
+        # copies, for a view would hold the whole chunk
+        self._moved[layer] = k[len(k) - kept :].clone(), v[len(v) - kept :].clone()
         return k, v
 
     def advance(self, num_tokens: int) -> None:
@@ -185,20 +189,22 @@ class WindowState:
             self.stop += num_tokens
             self.start = max(self.start, self.stop - self.reach)
         else:
-            assert self._moved is not None
-            self.buffer, self._moved = self._moved, None
+            for layer, (k, v) in self._moved.items():
+                self.buffer[layer, 0, : len(k)] = k
+                self.buffer[layer, 1, : len(v)] = v
+            self._moved = {}
             self.start, self.stop = 0, min(self.reach, self.stop - self.start + num_tokens)
 
     def abandon(self) -> None:
         """Ends a call that failed: everything is as it was before."""
-        self._moved = None
+        self._moved = {}
 
     def fork(self, capacity: int) -> WindowState:
         """A copy that may go another way, with room for `capacity` more tokens."""
         length = self.stop - self.start
         size = min(self.reach + WINDOW_SLACK, length + capacity)
         other = object.__new__(WindowState)
-        other.reach, other.start, other.stop, other._moved = self.reach, 0, length, None
+        other.reach, other.start, other.stop, other._moved = self.reach, 0, length, {}
         other.buffer = self.buffer.new_empty(*self.buffer.shape[:2], size, *self.buffer.shape[3:])
         other.buffer[:, :, :length] = self.buffer[:, :, self.start : self.stop]
         return other
@@ -217,6 +223,10 @@ class RetentionState:
     @property
     def nbytes(self) -> int:
         """Bytes of the memory."""
+        return self.memory.nbytes
+
+    def next_nbytes(self, num_tokens: int) -> int:
+        """Bytes of the memory after a call of so many tokens, held until the call is closed."""
         return self.memory.nbytes
 
     def change(self, layer: int, memory: Tensor) -> None:

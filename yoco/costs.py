@@ -59,8 +59,8 @@ def memory(
     """Memory of the model and of one context of `length_tokens`, prefilled chunk by chunk.
 
     KV cache and state are those of a real `Context`. A chunk is taken at a feed-forward network:
-    C * (4 E + 3 F) numbers, which are the layer's input, the residual, its norm and the hidden
-    states of the chunk before, each E wide, and both branches and their product, each F wide.
+    C * (3 E + 3 F) numbers, which are the layer's input, the residual and its norm, each E wide,
+    and both branches and their product, each F wide; and the state as it will be after it.
     What kernels need for themselves comes on top; that is little but for gated retention without
     flash-linear-attention, which works in float32.
 
@@ -75,7 +75,8 @@ def memory(
         weights_bytes=num_parameters(config) * dtype.itemsize,
         kv_bytes=context.cache.nbytes,
         state_bytes=context.state.nbytes,
-        chunk_bytes=chunk * (4 * config.dim + 3 * config.hidden_dim) * dtype.itemsize,
+        chunk_bytes=chunk * 3 * (config.dim + config.hidden_dim) * dtype.itemsize
+        + context.state.next_nbytes(chunk),
     )
 
 

@@ -108,7 +108,8 @@ def extend(model: YOCO, contexts: Sequence[Context], tokens: Sequence[Tensor]) -
 def prefill(
     model: YOCO, context: Context, tokens: Tensor, *, chunk_size: int | ChunkSize
 ) -> Iterator[tuple[int, Tensor]]:
-    """Reads a long prompt chunk by chunk; nothing outlives a chunk but its K, V and the state.
+    """Reads a long prompt chunk by chunk; nothing outlives a chunk but its K, V, a number
+    per token that says whether they are finite, and the state.
 
     Args:
         tokens: (T,) int64, on any device.
