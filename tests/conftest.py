@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
+import os
 import warnings
 import weakref
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from yoco import YOCO, RopeConfig, YOCOConfig
 from yoco.cache import KVCache
 from yoco.kernels import choose_kernels
 
+# no test needs the hub, and where it cannot be reached each look at it takes half a minute
+os.environ |= {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 # the tensors of the tests are too small to share out
 torch.set_num_threads(1)
 

@@ -133,20 +133,10 @@ def test_convert_and_use(tmp_path: Path) -> None:
     assert "2 needles" in done.stdout
 
 
-def test_user_errors_are_one_line(tmp_path: Path) -> None:
-    for arguments, message in [
-        (["needle", "nowhere"], "yoco needle: no such folder: nowhere"),
-        (["needle", "demo", "--lengths", "4Q"], "yoco needle: "),
-        (["nll", "demo", "--documents", "files:none*"], "yoco nll: 'files:none*' matches no file"),
-        (["heatmap", "nothing", "-o", "x.png"], "yoco heatmap: "),
-        (["convert", "nowhere", "there"], "yoco convert: no such folder: nowhere"),
-        (["compare", "demo", "nowhere", "--tasks", "x"], "yoco compare: no such folder: nowhere"),
-        (["info", "nowhere"], "yoco info: no such folder: nowhere"),
-    ]:
-        done = run(tmp_path, *arguments)
-        assert done.returncode == 2
-        assert done.stderr.startswith(message), done.stderr
-        assert done.stderr.count("\n") == 1, done.stderr
+def test_a_users_error_is_one_line(tmp_path: Path) -> None:
+    done = run(tmp_path, "info", "nowhere")
+    assert done.returncode == 2
+    assert done.stderr == "yoco info: no such folder: nowhere\n"
 
 
 def test_a_run_that_cannot_be_written_reports_no_other(tmp_path: Path) -> None:

@@ -228,3 +228,26 @@ def test_a_fault_of_ours_is_a_traceback(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(evals.compare, "compare", compare)
     with pytest.raises(TypeError, match="a fault"):
         main(["compare", "A", "B"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["needle", "nowhere"], "yoco needle: no such folder: nowhere"),
+        (["needle", "demo", "--lengths", "4Q"], "yoco needle: length '4Q' is not a positive "),
+        (["nll", "demo", "--documents", "files:none*"], "yoco nll: 'files:none*' matches no file"),
+        (["heatmap", "nothing", "-o", "x.png"], "yoco heatmap: nothing: no such file or folder"),
+        (["convert", "nowhere", "there"], "yoco convert: no such folder: nowhere"),
+        (["compare", "demo", "nowhere", "--tasks", "x"], "yoco compare: no such folder: nowhere"),
+        (["info", "nowhere"], "yoco info: no such folder: nowhere"),
+    ],
+)
+def test_what_is_not_there_is_one_line(
+    arguments: list[str],
+    message: str,
+    error_of: Callable[..., str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert error_of(*arguments).startswith(message)

@@ -1,4 +1,4 @@
-"""That the sandbox of the sweep sees what it is there for.
+"""A few cases of every reader's sweep, and that the sandbox sees what it is there for.
 
 The whole sweep, 200 cases per reader, is `python tests/fuzz`.
 """
@@ -9,11 +9,27 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
 import pytest
 import sandbox
+
+# of each reader; the whole sweep is 200
+NUM_CASES = 12
+
+
+def test_nothing_ends_badly() -> None:
+    """No traceback, no hang, nothing written elsewhere, no code run."""
+    command = [sys.executable, str(Path(__file__).parent), "--cases", str(NUM_CASES), "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    outcomes = [json.loads(line) for line in done.stdout.splitlines()]
+    assert not [o for o in outcomes if o["faults"] or o["end"] not in ("read", "refused")]
+    assert done.returncode == 0, done.stderr
+    # some variants are harmless, most are not
+    assert len(outcomes) >= 10 * NUM_CASES
+    assert sum(o["end"] == "refused" for o in outcomes) > len(outcomes) / 3
 
 
 def _wrote(folder: Path, output: Path) -> None:
