@@ -15,6 +15,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tasks.shown import shown
+
 if TYPE_CHECKING:
     from tokenizers import Tokenizer as Definition
     from transformers import PreTrainedTokenizerBase
@@ -24,6 +26,8 @@ CONFIG_NAME, DEFINITION_NAME = "tokenizer_config.json", "tokenizer.json"
 _MAX_BYTES = 1 << 28
 # what replacements may make of one character, all in a row: far more than any tokenizer's
 _MAX_GROWTH = 10_000
+# far more than any vocabulary has; the library makes room for every id up to the largest
+_MAX_ID = 4_000_000
 # what transformers reads of a tokenizer's folder, besides files with these endings
 _NAMES = {
     CONFIG_NAME,
@@ -77,12 +81,27 @@ def _require_bounded(file: Path, fields: Mapping[str, Any]) -> None:
         raise ValueError(
             f"{file}: its normalizer's table (precompiled_charsmap) is cut: copy it again"
         )
+    if _largest_id(fields) > _MAX_ID:
+        raise ValueError(
+            f"{file}: its largest id is {shown(_largest_id(fields))}, and at most {_MAX_ID:,} is "
+            "allowed: copy it again"
+        )
     for part in ("normalizer", "pre_tokenizer", "decoder"):
         if _growth(fields.get(part)) > _MAX_GROWTH:
             raise ValueError(
                 f"{file}: its {part} makes a text more than {_MAX_GROWTH:,} times as long: use the "
                 "tokenizer that the model was trained with"
             )
+
+
+def _largest_id(fields: Mapping[str, Any]) -> int | float:
+    """The largest id of the vocabulary and of the added tokens: the library makes room up to it."""
+    model, added = fields.get("model"), fields.get("added_tokens")
+    vocab = model.get("vocab") if isinstance(model, dict) else None
+    ids = list(vocab.values()) if isinstance(vocab, dict) else []
+    tokens = added if isinstance(added, list) else []
+    ids += [token.get("id") for token in tokens if isinstance(token, dict)]
+    return max((number for number in ids if isinstance(number, int | float)), default=0)
 
 
 def _has_cut_charsmap(step: Any) -> bool:

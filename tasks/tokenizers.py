@@ -15,6 +15,7 @@ import numpy as np
 
 from tasks.definitions import Vocabulary, named_id, special_tokens, with_marks
 from tasks.pieces import Marker, pieces_of
+from tasks.shown import shown
 from tasks.special_tokens import CheckpointIds, checkpoint_ids, decide, rule_of, without_end
 from tasks.tokenizer_files import (
     CONFIG_NAME,
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 OFFICIAL_NAME = "cl100k_base"
+# of a file or a folder, as file systems have it
+_MAX_NAME_CHARS = 255
 _OFFICIAL_SPECIALS = ("<s>", "<pad>", "</s>", "<unk>")
 _OFFICIAL_VOCAB_SIZE = 100_288
 
@@ -322,6 +325,8 @@ def load_tokenizer(
     name, path = str(path_or_name), Path(path_or_name)
     if name == OFFICIAL_NAME:
         return _official(name)
+    if any(len(part) > _MAX_NAME_CHARS for part in name.split("/")):
+        raise ValueError(f"tokenizer {shown(name)} is too long a name: name a folder or a file")
     if checkpoint is None:
         checkpoint = CheckpointIds()
         if path.is_dir() and not for_others:

@@ -73,7 +73,10 @@ def test_code_beside_a_tokenizer_does_not_run(
         ("[" * 100_000, r"is not a tokenizer\.json|is no JSON file"),
         (bytes(range(256)), r"is not a tokenizer\.json|is no JSON file"),
         (changed()[:5000], r"is not a tokenizer\.json|is no JSON file"),
-        (changed().replace('"id": 1,', f'"id": {"9" * 400},'), "number out of range"),
+        (
+            changed().replace('"id": 1,', f'"id": {"9" * 400},'),
+            "its largest id is a number of 1,329 bits",
+        ),
         (changed(model=5), "cannot be loaded"),
         (changed(added_tokens=None), "cannot be loaded"),
         # a panic of the library, which is no Exception
@@ -145,3 +148,15 @@ def test_larger_than_any_tokenizer(tmp_path: Path) -> None:
         file.truncate(1 << 33)
     with pytest.raises(ValueError, match=r"has 8,589,934,592 bytes, more than any tokenizer"):
         load_tokenizer(tmp_path)
+
+
+def test_an_id_that_the_library_would_make_room_for_is_refused(tmp_path: Path) -> None:
+    vocab = {**DEFINITION["model"]["vocab"], "far": 10**9}
+    write(tmp_path, changed(model={**DEFINITION["model"], "vocab": vocab}), json.dumps(CONFIG))
+    with pytest.raises(ValueError, match=r"its largest id is 1000000000, and at most 4,000,000 is"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_name_that_no_file_can_have_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"^tokenizer 'n+\.\.\.n+' is too long a name"):
+        load_tokenizer("n" * 10_000)
