@@ -80,7 +80,7 @@ def test_two_models_stand_in_one_row_and_what_either_lacks_is_masked(tmp_path):
     np.testing.assert_array_equal(masked, [[False, False, True]] * 3)
     (hatched,) = [patch for patch in panels[2].patches if patch.get_hatch()]
     # one path of three squares
-    assert len(hatched.get_path().vertices) == 3 * 4
+    assert np.shape(hatched.get_path().vertices) == (3 * 4, 2)
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["not measured"]
     assert_text_fits(figure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from comparison_samples import accuracies, needles
@@ -36,5 +37,6 @@ def test_as_many_documents(
 
 
 def test_results_that_do_not_count_are_for_the_comparison_to_judge(tmp_path: Path) -> None:
-    write_run(tmp_path, {"arc_easy": accuracies(1, 0.5)}, **{"n-samples": {"arc_easy": 5}})
+    odd: dict[str, Any] = {"n-samples": {"arc_easy": 5}}
+    write_run(tmp_path, {"arc_easy": accuracies(1, 0.5)}, **odd)
     refuse_other_limit("A", tmp_path, ["arc_easy"], 3)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 import yoco
 from yoco import YOCO, ChunkSize, Rows, Sampling
+from yoco.cache import kv_sums
 
 NAN, INFINITY = float("nan"), float("inf")
 PLACE = 23
@@ -105,7 +106,7 @@ def test_keys_and_values_that_are_not_finite_are_noticed(
     bad = torch.zeros(2, *contexts[0].cache.keys.shape[1:])
     bad[1].view(-1)[3] = value
     contexts[0].cache.append(bad, bad * 0 + 1)
-    contexts[0].cache.note(yoco.cache.kv_sums(bad, bad * 0 + 1))
+    contexts[0].cache.note(kv_sums(bad, bad * 0 + 1))
     contexts[0].length += 2
     assert yoco.first_not_finite([*contexts, fork]) == [41, None, None]
     contexts[0].cache.rewind(40)
