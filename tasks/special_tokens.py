@@ -214,8 +214,8 @@ def without_end(name: str, special: SpecialTokens) -> SpecialTokens:
     """The same with nothing after a text, which is said once."""
     if special.after:
         _say(
-            f"tokenizer {name!r} puts {len(special.after)} special tokens after every text: they "
-            "are left out, since a text goes on with its answer"
+            f"tokenizer {name!r} ends every text with special tokens ({len(special.after)}): they "
+            "are left out, because the answer follows the text"
         )
     return SpecialTokens(**{**vars(special), "after": ()})
 

@@ -83,7 +83,7 @@ def test_an_end_that_is_left_out_is_said_once(
     caplog.set_level(logging.WARNING)
     loaded(tmp_path, rule="<s> $A </s>", config=NAMED)
     load_tokenizer(tmp_path)
-    assert caplog.text.count("puts 1 special tokens after every text: they are left out") == 1
+    assert caplog.text.count("ends every text with special tokens (1): they are left out") == 1
     # another backend reads it
     other = load_tokenizer(tmp_path, for_others=True)
     assert other.encode("a") == [0, *other.encode("a", add_special_tokens=False), 1]
